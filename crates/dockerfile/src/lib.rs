@@ -1,0 +1,7 @@
+//! The Dockerfile language: parse, expand, match patterns, check.
+//!
+//! Pure: no files, no clock, no sockets. Nothing here runs anything; the graph of a build is made in `slipway-graph`.
+
+pub mod ast;
+pub mod diagnostic;
+pub mod span;
