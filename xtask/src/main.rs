@@ -1,1 +1,37 @@
-fn main() {}
+//! Development commands of Slipway, run as `cargo xtask <command>`.
+//!
+//! They need nothing but a Rust toolchain, Go and, for the cluster, root on Linux. Nothing here is part of the
+//! product, and the product depends on nothing here.
+#![expect(clippy::print_stdout, reason = "a command line whose product is what it prints")]
+
+mod cluster;
+mod e2e;
+mod host;
+mod test;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Development commands of Slipway")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Boots, stops and inspects a real single-node Kubernetes, made of Go modules, without Docker.
+    Cluster {
+        #[command(subcommand)]
+        command: cluster::Command,
+    },
+    /// Runs everything that must pass before a change is merged.
+    Test(test::Options),
+}
+
+fn main() -> anyhow::Result<()> {
+    match Cli::parse().command {
+        Command::Cluster { command } => cluster::run(command),
+        Command::Test(options) => test::run(&options),
+    }
+}

@@ -1,0 +1,126 @@
+//! A real single-node Kubernetes on this machine: etcd, control plane, kube-proxy, kubelet, containerd and a registry.
+//!
+//! Everything lives in one state folder outside the checkout, runs as processes that are recorded with their start
+//! times, and goes away without a trace. Where `KUBECONFIG` names a cluster, that one is used and left alone.
+
+mod access;
+mod configuration;
+mod images;
+mod network;
+mod node;
+mod parts;
+mod pki;
+mod provisioner;
+mod settings;
+mod stop;
+
+use anyhow::{Context, Result};
+use clap::Subcommand;
+
+pub(crate) use access::{Access, Origin};
+pub(crate) use settings::{REGISTRY_ADDRESS, State};
+
+use crate::host::{daemon::Daemon, folders};
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Boots the cluster, or what of it does not run; builds its programs the first time.
+    Up,
+    /// Stops every process of the cluster, and removes its mounts, networks and state.
+    Down {
+        /// Empties the registry, which else keeps its images for the next start.
+        #[arg(long)]
+        purge: bool,
+    },
+    /// Tells what runs.
+    Status,
+    /// Shows the log of one component, or the last lines of each.
+    Logs {
+        /// etcd, kube-apiserver, kubelet, containerd, registry, …
+        component: Option<String>,
+    },
+    /// Prints the shell lines that point kubectl and the tests to the cluster.
+    Env,
+    /// Builds the cluster's programs without starting them.
+    Parts,
+    /// Serves claims of the cluster's storage class; started by `up`.
+    #[command(hide = true)]
+    Provisioner,
+}
+
+pub(crate) fn run(command: Command) -> Result<()> {
+    let state = State::locate()?;
+    match command {
+        Command::Up => up(&state).map(drop),
+        Command::Down { purge } => {
+            let _lock = folders::lock("cluster")?;
+            stop::down(&state, purge)
+        }
+        Command::Status => status(&state),
+        Command::Logs { component } => logs(&state, component.as_deref()),
+        Command::Env => {
+            println!("export KUBECONFIG={}", state.kubeconfig("admin").display());
+            println!("export SLIPWAY_TEST_REGISTRY={REGISTRY_ADDRESS}");
+            Ok(())
+        }
+        Command::Parts => parts::Parts::ensure().map(drop),
+        Command::Provisioner => provisioner::serve(&state),
+    }
+}
+
+/// Boots what does not run, and returns when the node is ready and the registry answers.
+pub(crate) fn up(state: &State) -> Result<Access> {
+    let _lock = folders::lock("cluster")?;
+    node::up(state)
+}
+
+/// Stops the cluster and keeps the registry's images.
+pub(crate) fn down(state: &State) -> Result<()> {
+    let _lock = folders::lock("cluster")?;
+    stop::down(state, false)
+}
+
+fn status(state: &State) -> Result<()> {
+    let daemons = Daemon::recorded(state.root());
+    if daemons.is_empty() {
+        println!("no cluster is up");
+        return Ok(());
+    }
+    for daemon in &daemons {
+        match daemon.process() {
+            Some(process) => println!("{:<24} runs, process {}", daemon.name(), process.pid()),
+            None => println!("{:<24} does not run any more; see {}", daemon.name(), daemon.log().display()),
+        }
+    }
+    let access = Access::own(state)?;
+    print!("{}", access.kubectl(["get", "nodes", "--output=wide"])?);
+    println!(
+        "registry {REGISTRY_ADDRESS} {}",
+        if access.registry_answers() { "answers" } else { "does not answer" }
+    );
+    println!("kubeconfig {}", state.kubeconfig("admin").display());
+    Ok(())
+}
+
+fn logs(state: &State, component: Option<&str>) -> Result<()> {
+    if let Some(name) = component {
+        let log = Daemon::new(state.root(), name).log();
+        let text = std::fs::read(&log).with_context(|| {
+            let known: Vec<String> =
+                Daemon::recorded(state.root()).iter().map(|d| d.name().to_owned()).collect();
+            format!("no log of {name}; there are logs of {}", known.join(", "))
+        })?;
+        print!("{}", String::from_utf8_lossy(&text));
+        return Ok(());
+    }
+    for daemon in Daemon::recorded(state.root()) {
+        println!("== {}", daemon.name());
+        let text = std::fs::read(daemon.log()).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        let lines: Vec<&str> = text.lines().collect();
+        for line in &lines[lines.len().saturating_sub(5)..] {
+            println!("{line}");
+        }
+    }
+    Ok(())
+}

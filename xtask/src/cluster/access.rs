@@ -1,0 +1,97 @@
+//! How commands and tests talk to a cluster, whoever booted it.
+
+use std::{env, ffi::OsStr, path::PathBuf, process::Command};
+
+use anyhow::{Context, Result, bail};
+
+use super::settings::{REGISTRY_ADDRESS, State};
+use crate::host::{command::Run, parts};
+
+/// Whose cluster it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// Booted by these commands, on this machine.
+    Own,
+    /// Named by the person who runs them, and never stopped by them.
+    Given,
+}
+
+/// A cluster that answers, and a registry that it pulls from.
+#[derive(Debug)]
+pub(crate) struct Access {
+    origin: Origin,
+    kubectl: PathBuf,
+    kubeconfig: PathBuf,
+    registry: String,
+}
+
+impl Access {
+    /// The cluster of the state folder.
+    pub(crate) fn own(state: &State) -> Result<Self> {
+        Ok(Self {
+            origin: Origin::Own,
+            kubectl: parts::KUBERNETES.ensure()?.join("kubectl"),
+            kubeconfig: state.kubeconfig("admin"),
+            registry: REGISTRY_ADDRESS.to_owned(),
+        })
+    }
+
+    /// The cluster that `KUBECONFIG` names, if it names one.
+    pub(crate) fn given() -> Result<Option<Self>> {
+        let Some(kubeconfig) = env::var_os("KUBECONFIG").filter(|value| !value.is_empty()) else {
+            return Ok(None);
+        };
+        let Ok(registry) = env::var("SLIPWAY_TEST_REGISTRY") else {
+            bail!(
+                "KUBECONFIG names a cluster, and SLIPWAY_TEST_REGISTRY names no registry for it\n\
+                 help: set it to host:port of a registry that this machine can push to and the cluster can pull from, or \
+                 unset KUBECONFIG to have a cluster booted"
+            );
+        };
+        let access = Self {
+            origin: Origin::Given,
+            kubectl: "kubectl".into(),
+            kubeconfig: kubeconfig.into(),
+            registry,
+        };
+        access
+            .kubectl(["get", "--raw", "/readyz"])
+            .context("the cluster that KUBECONFIG names does not answer; unset it to have one booted")?;
+        Ok(Some(access))
+    }
+
+    /// Whose cluster this is.
+    pub(crate) fn origin(&self) -> Origin {
+        self.origin
+    }
+
+    /// The registry as host and port, the same for this machine and for pods.
+    pub(crate) fn registry(&self) -> &str {
+        &self.registry
+    }
+
+    /// The client configuration.
+    pub(crate) fn kubeconfig(&self) -> &std::path::Path {
+        &self.kubeconfig
+    }
+
+    /// A kubectl command for this cluster.
+    pub(crate) fn command(&self) -> Command {
+        let mut command = Command::new(&self.kubectl);
+        command.env("KUBECONFIG", &self.kubeconfig);
+        command
+    }
+
+    /// Runs kubectl and returns what it printed.
+    pub(crate) fn kubectl<S: AsRef<OsStr>>(&self, words: impl IntoIterator<Item = S>) -> Result<String> {
+        self.command().args(words).text()
+    }
+
+    /// Tells whether the registry speaks its protocol.
+    pub(crate) fn registry_answers(&self) -> bool {
+        let url = format!("http://{}/v2/", self.registry);
+        Command::new("curl")
+            .args(["--silent", "--fail", "--max-time", "5", "--noproxy", "*", &url])
+            .succeeds()
+    }
+}

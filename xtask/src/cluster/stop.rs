@@ -1,0 +1,143 @@
+//! Stops the cluster and takes away everything that it left on the machine.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+
+use super::{network, settings::State};
+use crate::host::{
+    command::{Run, wait_until},
+    daemon::{self, Daemon, Process},
+    mounts,
+};
+
+/// Stopped in this order: first what would start things again, the registry and the database last.
+const ORDER: &[&str] = &[
+    "provisioner",
+    "kubelet",
+    "kube-scheduler",
+    "kube-controller-manager",
+    "kube-proxy",
+    "containerd",
+    "kube-apiserver",
+    "etcd",
+    "registry",
+];
+
+/// Stops and removes all. The registry's images survive unless `purge` is asked.
+pub(crate) fn down(state: &State, purge: bool) -> Result<()> {
+    if !state.root().exists() {
+        return Ok(());
+    }
+    let recorded = Daemon::recorded(state.root());
+    let known = ORDER.iter().map(|name| Daemon::new(state.root(), name));
+    for daemon in known.chain(recorded) {
+        daemon.stop(Duration::from_secs(10))?;
+    }
+    stop_containers(state)?;
+    mounts::unmount_below(state.root())?;
+    network::down(state)?;
+    remove_cgroups();
+    remove_system_folders();
+    for entry in fs::read_dir(state.root()).context("failed to read the state folder")?.flatten() {
+        if purge || entry.file_name() != "registry" {
+            mounts::delete(&entry.path())?;
+        }
+    }
+    if purge {
+        mounts::delete(state.root())?;
+    }
+    Ok(())
+}
+
+/// Ends every container of our containerd: its shims name our socket, and hold the containers as descendants.
+fn stop_containers(state: &State) -> Result<()> {
+    let mut ended: Vec<Process> = Vec::new();
+    for shim in shims(&state.containerd_socket()) {
+        for process in daemon::tree(shim) {
+            process.kill();
+            ended.push(process);
+        }
+    }
+    remove_shim_sockets(state);
+    wait_until("end of all containers", Duration::from_secs(20), || {
+        Ok(!ended.iter().any(|process| process.alive()))
+    })
+    .map(drop)
+}
+
+fn shims(socket: &Path) -> Vec<Process> {
+    daemon::all()
+        .into_iter()
+        .map(|(process, _)| process)
+        .filter(|process| is_shim(*process, socket))
+        .collect()
+}
+
+fn is_shim(process: Process, socket: &Path) -> bool {
+    let Ok(line) = fs::read(format!("/proc/{}/cmdline", process.pid())) else { return false };
+    let words: Vec<String> =
+        line.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect();
+    let program = words.first().is_some_and(|word| word.ends_with("containerd-shim-runc-v2"));
+    program && words.windows(2).any(|pair| pair[0] == "-address" && Path::new(&pair[1]) == socket)
+}
+
+/// Shims listen below a folder of the system; each notes where beside its container.
+fn remove_shim_sockets(state: &State) {
+    let tasks = state.path("containerd/state/io.containerd.runtime.v2.task/k8s.io");
+    let Ok(entries) = fs::read_dir(tasks) else { return };
+    for entry in entries.flatten() {
+        let Ok(text) = fs::read(entry.path().join("bootstrap.json")) else { continue };
+        let Ok(note) = serde_json::from_slice::<serde_json::Value>(&text) else { continue };
+        if let Some(socket) = note["address"].as_str().and_then(|address| address.strip_prefix("unix://")) {
+            // One that a shim removed itself is gone already.
+            let _ = fs::remove_file(socket);
+        }
+    }
+}
+
+/// Removes the groups below `kubepods` in every hierarchy; the hierarchies themselves belong to the machine.
+fn remove_cgroups() {
+    let unified = PathBuf::from("/sys/fs/cgroup");
+    let hierarchies = fs::read_dir(&unified).into_iter().flatten().flatten().map(|entry| entry.path());
+    for top in hierarchies.chain([unified.clone()]).map(|folder| folder.join("kubepods")) {
+        if top.is_dir() && !fs::symlink_metadata(&top).is_ok_and(|metadata| metadata.is_symlink()) {
+            // A group is a folder of kernel files: only rmdir removes it, children first. One that is in use by
+            // another node on this machine refuses, which is right.
+            let _ = Command::new("find")
+                .arg(&top)
+                .args(["-depth", "-type", "d", "-exec", "rmdir", "{}", ";"])
+                .succeeds();
+        }
+    }
+}
+
+/// Folders that the programs make at fixed places, removed where nothing else uses them.
+fn remove_system_folders() {
+    for file in
+        ["/var/lib/kubelet/device-plugins/kubelet.sock", "/var/lib/kubelet/device-plugins/DEPRECATION"]
+    {
+        let _ = fs::remove_file(file);
+    }
+    if let Ok(entries) = fs::read_dir("/var/log/containers") {
+        // Links to the logs of our pods point nowhere by now.
+        for entry in entries.flatten().filter(|entry| !entry.path().exists()) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+    for folder in [
+        "/var/lib/kubelet/device-plugins",
+        "/var/lib/kubelet",
+        "/var/log/containers",
+        "/run/containerd/s",
+        "/run/containerd",
+    ] {
+        // A folder with something in it stays.
+        let _ = fs::remove_dir(folder);
+    }
+}
