@@ -1,0 +1,103 @@
+//! Names that the operator writes into pods and the executor reads there: mount paths, files, arguments, exit codes.
+//!
+//! The claim is mounted up to three times. A build pod has [`STORE`] read-write. A stage pod has the same folder
+//! read-only at [`STORE`], its own [`outbox_sub_path`] read-write at [`OUTBOX`], and [`MOUNTS_SUB_PATH`] read-write at [`MOUNTS`].
+
+/// The store: the claim's folder [`STORE_SUB_PATH`].
+pub const STORE: &str = "/slipway/store";
+/// The folder of the claim that is the store.
+pub const STORE_SUB_PATH: &str = "store";
+/// A stage pod's outbox: the claim's folder [`outbox_sub_path`].
+pub const OUTBOX: &str = "/slipway/outbox";
+/// RUN cache mounts: the claim's folder [`MOUNTS_SUB_PATH`].
+pub const MOUNTS: &str = "/slipway/mounts";
+/// The folder of the claim that holds RUN cache mounts.
+pub const MOUNTS_SUB_PATH: &str = "store/mounts";
+/// The folder where the request's ConfigMap is mounted.
+pub const REQUEST_DIR: &str = "/slipway/request";
+/// The request in it, also its key in the ConfigMap.
+pub const REQUEST_FILE: &str = "request.json";
+/// An inline Dockerfile or small files of an inline context are keys of ConfigMaps mounted below this folder.
+pub const SOURCE_DIR: &str = "/slipway/source";
+/// Build secrets of a stage pod, one file an id: `/slipway/secrets/<id>`.
+pub const SECRETS: &str = "/slipway/secrets";
+/// Credentials of the build pod (registries, git), one folder a Secret, named by the request.
+pub const CREDENTIALS: &str = "/slipway/credentials";
+/// A volume for temporary files of the pod itself (an emptyDir); also the working folder.
+pub const SCRATCH: &str = "/slipway/scratch";
+
+/// The init container of a build pod.
+pub const PLAN_CONTAINER: &str = "plan";
+/// The main container of a build pod.
+pub const CONDUCT_CONTAINER: &str = "conduct";
+/// The container of a stage pod.
+pub const STAGE_CONTAINER: &str = "stage";
+
+/// Where the kubelet looks for a container's last words.
+pub const TERMINATION_LOG: &str = "/dev/termination-log";
+/// The most bytes of them that the kubelet keeps.
+pub const TERMINATION_LIMIT: usize = 4096;
+
+/// Overrides [`STORE`], for tests and for running by hand.
+pub const STORE_ENV: &str = "SLIPWAY_STORE";
+/// Overrides [`TERMINATION_LOG`].
+pub const TERMINATION_ENV: &str = "SLIPWAY_TERMINATION_LOG";
+/// The log filter, in `tracing`'s words.
+pub const LOG_ENV: &str = "SLIPWAY_LOG";
+
+/// The program ended well.
+pub const EXIT_OK: u8 = 0;
+/// The build failed; the termination message says why.
+pub const EXIT_FAILED: u8 = 1;
+/// The program was called wrongly.
+pub const EXIT_USAGE: u8 = 2;
+/// The build was cancelled: [`CANCELLED_FILE`] appeared.
+pub const EXIT_CANCELLED: u8 = 3;
+
+/// The plan, in a build's folder.
+pub const PLAN_FILE: &str = "plan.json";
+/// Written by `conduct` when the build is over badly: stage pods stop.
+pub const CANCELLED_FILE: &str = "cancelled";
+/// Written by a stage pod into its outbox when a step failed.
+pub const FAILED_FILE: &str = "failed.json";
+/// Touched by every pod of a build while it lives.
+pub const HEARTBEAT_FILE: &str = "heartbeat";
+/// Written last into a step's folder of an outbox, by rename: the step is done.
+pub const DONE_FILE: &str = "done.json";
+/// The changed files of a step, beside [`DONE_FILE`].
+pub const STEP_FILES: &str = "fs";
+
+/// Returns the folder of a build, relative to the store.
+pub fn build_dir(build: &str) -> String {
+    format!("builds/{build}")
+}
+
+/// Returns the outbox of a stage pod, relative to the store.
+pub fn outbox_dir(build: &str, pod: u32) -> String {
+    format!("builds/{build}/outbox/{pod}")
+}
+
+/// Returns the outbox of a stage pod as a `subPath` of the claim. `plan` has made it before a stage pod exists.
+pub fn outbox_sub_path(build: &str, pod: u32) -> String {
+    format!("{STORE_SUB_PATH}/{}", outbox_dir(build, pod))
+}
+
+/// Returns the folder of a step, relative to the outbox.
+pub fn step_dir(stage: usize, step: usize) -> String {
+    format!("{stage}/{step}")
+}
+
+/// Returns the arguments of the `plan` container.
+pub fn plan_args() -> Vec<String> {
+    vec!["plan".into(), "--request".into(), format!("{REQUEST_DIR}/{REQUEST_FILE}")]
+}
+
+/// Returns the arguments of the `conduct` container.
+pub fn conduct_args() -> Vec<String> {
+    vec!["conduct".into(), "--request".into(), format!("{REQUEST_DIR}/{REQUEST_FILE}")]
+}
+
+/// Returns the arguments of a stage pod's container.
+pub fn stage_args(build: &str, pod: u32) -> Vec<String> {
+    vec!["stage".into(), "--build".into(), build.into(), "--pod".into(), pod.to_string()]
+}
