@@ -1,1 +1,43 @@
-fn main() {}
+//! `slipway`: checks, plans and builds Dockerfiles on one machine. Also installed as `kubectl-slipway`.
+//!
+//! This file only dispatches. Each verb is a module with `Args` and `run`.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod check;
+mod completions;
+mod man;
+
+/// Checks, plans and builds multi-stage Dockerfiles.
+#[derive(Debug, Parser)]
+#[command(name = "slipway", version, arg_required_else_help = true, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+/// What to do; the order here is the order of the help text.
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Check(check::Args),
+    Completions(completions::Args),
+    #[command(hide = true)]
+    Man(man::Args),
+}
+
+/// Fails with 2, as clap does for usage errors: 1 is left to verbs that have a "no" to say, such as findings of `check`.
+const FAILED: u8 = 2;
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().verb {
+        Verb::Check(args) => check::run(args),
+        Verb::Completions(args) => completions::run(args),
+        Verb::Man(args) => man::run(args),
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::from(FAILED)
+    })
+}
