@@ -17,7 +17,7 @@ mod stop;
 use anyhow::{Context, Result};
 use clap::Subcommand;
 
-pub(crate) use access::{Access, Origin};
+pub(crate) use access::Access;
 pub(crate) use settings::{REGISTRY_ADDRESS, State};
 
 use crate::host::{daemon::Daemon, folders};
@@ -49,7 +49,7 @@ pub(crate) enum Command {
 }
 
 pub(crate) fn run(command: Command) -> Result<()> {
-    let state = State::locate()?;
+    let state = State::locate();
     match command {
         Command::Up => up(&state).map(drop),
         Command::Down { purge } => {
@@ -78,6 +78,11 @@ pub(crate) fn up(state: &State) -> Result<Access> {
 pub(crate) fn down(state: &State) -> Result<()> {
     let _lock = folders::lock("cluster")?;
     stop::down(state, false)
+}
+
+/// Tells whether anything of a cluster runs.
+pub(crate) fn is_up(state: &State) -> bool {
+    Daemon::recorded(state.root()).iter().any(|daemon| daemon.process().is_some())
 }
 
 fn status(state: &State) -> Result<()> {
@@ -113,14 +118,14 @@ fn logs(state: &State, component: Option<&str>) -> Result<()> {
         print!("{}", String::from_utf8_lossy(&text));
         return Ok(());
     }
+    show_ends_of_logs(state);
+    Ok(())
+}
+
+/// Prints the last lines of every log.
+pub(crate) fn show_ends_of_logs(state: &State) {
     for daemon in Daemon::recorded(state.root()) {
         println!("== {}", daemon.name());
-        let text = std::fs::read(daemon.log()).unwrap_or_default();
-        let text = String::from_utf8_lossy(&text);
-        let lines: Vec<&str> = text.lines().collect();
-        for line in &lines[lines.len().saturating_sub(5)..] {
-            println!("{line}");
-        }
+        println!("{}", daemon.last_words());
     }
-    Ok(())
 }

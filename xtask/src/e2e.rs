@@ -1,1 +1,148 @@
+//! Tests on a real cluster: the cluster itself first, then Slipway on it.
+//!
+//! Each case gets a namespace of its own, prints a line with its time, and is counted; one that fails does not stop
+//! the others.
 
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::{Value, json};
+
+use crate::{bases, cluster::Access, host::command::wait_until};
+
+/// A case: what it shows, and how.
+struct Case {
+    name: &'static str,
+    run: fn(&Access, &Namespace) -> Result<()>,
+}
+
+const CASES: &[Case] = &[
+    Case { name: "registry answers", run: registry_answers },
+    Case { name: "pod of a base image runs and prints", run: pod_prints },
+    Case { name: "claim binds, keeps what pods write, and goes away", run: claim_binds },
+];
+
+/// The bases that the cases use.
+const BASES: &[&str] = &["busybox", "debian"];
+
+/// Runs all cases.
+pub(crate) fn run(access: &Access) -> Result<()> {
+    bases::ensure(access, BASES)?;
+    let mut failed = Vec::new();
+    for case in CASES {
+        let start = Instant::now();
+        let outcome = Namespace::create(access).and_then(|namespace| {
+            let outcome = (case.run)(access, &namespace);
+            outcome.and(namespace.delete(access))
+        });
+        let seconds = start.elapsed().as_secs_f64();
+        match outcome {
+            Ok(()) => println!("   ok      {} ({seconds:.1} s)", case.name),
+            Err(error) => {
+                println!("   FAILED  {} ({seconds:.1} s)\n{error:#}", case.name);
+                failed.push(case.name);
+            }
+        }
+    }
+    if !failed.is_empty() {
+        bail!("{} of {} cases failed: {}", failed.len(), CASES.len(), failed.join(", "));
+    }
+    Ok(())
+}
+
+/// A namespace that goes away with the case.
+pub(crate) struct Namespace(String);
+
+impl Namespace {
+    fn create(access: &Access) -> Result<Self> {
+        let object =
+            json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"generateName": "slipway-test-"}});
+        let name = access.create(&object, &["--output=jsonpath={.metadata.name}"])?;
+        // Pods are refused until their account is there.
+        wait_until("the namespace's account", Duration::from_secs(30), || {
+            access.kubectl(["get", "serviceaccount", "default", "--namespace", &name]).map(|_| true)
+        })?;
+        Ok(Self(name))
+    }
+
+    fn delete(&self, access: &Access) -> Result<()> {
+        access.kubectl(["delete", "namespace", &self.0, "--wait=false"]).map(drop)
+    }
+
+    /// The namespace as a kubectl option.
+    fn option(&self) -> String {
+        format!("--namespace={}", self.0)
+    }
+}
+
+fn registry_answers(access: &Access, _: &Namespace) -> Result<()> {
+    ensure!(access.registry_answers(), "{} does not speak the registry protocol", access.registry());
+    Ok(())
+}
+
+fn pod_prints(access: &Access, namespace: &Namespace) -> Result<()> {
+    let pod = pod("prints", "debian:bookworm", "grep ^ID= /etc/os-release", &json!([]));
+    let said = run_to_end(access, namespace, &pod)?;
+    ensure!(said.trim() == "ID=debian", "the pod printed {said:?}");
+    Ok(())
+}
+
+fn claim_binds(access: &Access, namespace: &Namespace) -> Result<()> {
+    let claim = json!({
+        "apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "store"},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+    });
+    access.create(&claim, &[&namespace.option()])?;
+    let volumes = json!([{"name": "store", "persistentVolumeClaim": {"claimName": "store"}}]);
+    run_to_end(access, namespace, &pod("writes", "busybox", "echo kept > /store/file", &volumes))?;
+    let said = run_to_end(access, namespace, &pod("reads", "busybox", "cat /store/file", &volumes))?;
+    ensure!(said.trim() == "kept", "the second pod read {said:?}");
+
+    let query = "--output=jsonpath={.spec.volumeName}";
+    let volume = access.kubectl(["get", "persistentvolumeclaim", "store", query, &namespace.option()])?;
+    access.kubectl(["delete", "pods", "--all", &namespace.option()])?;
+    access.kubectl(["delete", "persistentvolumeclaim", "store", &namespace.option()])?;
+    wait_until("the released volume is deleted", Duration::from_secs(30), || {
+        Ok(access.kubectl(["get", "persistentvolume", &volume, "--ignore-not-found"])?.is_empty())
+    })?;
+    Ok(())
+}
+
+/// A pod of one container that runs a shell line once, with its own user namespace.
+fn pod(name: &str, image: &str, line: &str, volumes: &Value) -> Value {
+    let mounts: Vec<Value> = volumes
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|volume| json!({"name": volume["name"], "mountPath": format!("/{}", volume["name"].as_str().unwrap_or("v"))}))
+        .collect();
+    json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name},
+        "spec": {
+            "hostUsers": false,
+            "restartPolicy": "Never",
+            "terminationGracePeriodSeconds": 1,
+            "containers": [{"name": "main", "image": image, "command": ["sh", "-euc", line], "volumeMounts": mounts}],
+            "volumes": volumes,
+        },
+    })
+}
+
+/// Creates a pod, waits for its end and returns what it printed; a pod that does not succeed is an error with its story.
+fn run_to_end(access: &Access, namespace: &Namespace, pod: &Value) -> Result<String> {
+    let name = pod["metadata"]["name"].as_str().context("a pod without a name")?;
+    let option = namespace.option();
+    access.create(pod, &[&option])?;
+    let phase = || access.kubectl(["get", "pod", name, "--output=jsonpath={.status.phase}", &option]);
+    let ended = wait_until(&format!("end of pod {name}"), Duration::from_secs(120), || {
+        Ok(matches!(phase()?.as_str(), "Succeeded" | "Failed"))
+    });
+    let said = access.kubectl(["logs", name, &option]).unwrap_or_default();
+    if ended.is_err() || phase()? != "Succeeded" {
+        bail!(
+            "pod {name} did not succeed; it printed {said:?}\n{}",
+            access.kubectl(["describe", "pod", name, &option])?
+        );
+    }
+    Ok(said)
+}

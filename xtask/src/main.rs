@@ -4,10 +4,13 @@
 //! product, and the product depends on nothing here.
 #![expect(clippy::print_stdout, reason = "a command line whose product is what it prints")]
 
+mod bases;
 mod cluster;
 mod e2e;
 mod host;
 mod test;
+
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
@@ -25,13 +28,27 @@ enum Command {
         #[command(subcommand)]
         command: cluster::Command,
     },
+    /// Pushes base images, made of Debian packages, to the cluster's registry.
+    Bases(bases::Options),
     /// Runs everything that must pass before a change is merged.
     Test(test::Options),
 }
 
-fn main() -> anyhow::Result<()> {
-    match Cli::parse().command {
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Causes in one line each, and never a backtrace: what failed is a program or the machine, not this code.
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    match command {
         Command::Cluster { command } => cluster::run(command),
+        Command::Bases(options) => bases::run(&options),
         Command::Test(options) => test::run(&options),
     }
 }

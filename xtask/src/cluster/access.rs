@@ -1,25 +1,21 @@
 //! How commands and tests talk to a cluster, whoever booted it.
 
-use std::{env, ffi::OsStr, path::PathBuf, process::Command};
+use std::{
+    env,
+    ffi::OsStr,
+    io::Write,
+    path::PathBuf,
+    process::{Command, Stdio},
+};
 
 use anyhow::{Context, Result, bail};
 
 use super::settings::{REGISTRY_ADDRESS, State};
 use crate::host::{command::Run, parts};
 
-/// Whose cluster it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Origin {
-    /// Booted by these commands, on this machine.
-    Own,
-    /// Named by the person who runs them, and never stopped by them.
-    Given,
-}
-
 /// A cluster that answers, and a registry that it pulls from.
 #[derive(Debug)]
 pub(crate) struct Access {
-    origin: Origin,
     kubectl: PathBuf,
     kubeconfig: PathBuf,
     registry: String,
@@ -29,7 +25,6 @@ impl Access {
     /// The cluster of the state folder.
     pub(crate) fn own(state: &State) -> Result<Self> {
         Ok(Self {
-            origin: Origin::Own,
             kubectl: parts::KUBERNETES.ensure()?.join("kubectl"),
             kubeconfig: state.kubeconfig("admin"),
             registry: REGISTRY_ADDRESS.to_owned(),
@@ -48,21 +43,11 @@ impl Access {
                  unset KUBECONFIG to have a cluster booted"
             );
         };
-        let access = Self {
-            origin: Origin::Given,
-            kubectl: "kubectl".into(),
-            kubeconfig: kubeconfig.into(),
-            registry,
-        };
+        let access = Self { kubectl: "kubectl".into(), kubeconfig: kubeconfig.into(), registry };
         access
             .kubectl(["get", "--raw", "/readyz"])
             .context("the cluster that KUBECONFIG names does not answer; unset it to have one booted")?;
         Ok(Some(access))
-    }
-
-    /// Whose cluster this is.
-    pub(crate) fn origin(&self) -> Origin {
-        self.origin
     }
 
     /// The registry as host and port, the same for this machine and for pods.
@@ -85,6 +70,25 @@ impl Access {
     /// Runs kubectl and returns what it printed.
     pub(crate) fn kubectl<S: AsRef<OsStr>>(&self, words: impl IntoIterator<Item = S>) -> Result<String> {
         self.command().args(words).text()
+    }
+
+    /// Creates an object, and returns what kubectl printed about it.
+    pub(crate) fn create(&self, object: &serde_json::Value, options: &[&str]) -> Result<String> {
+        let mut kubectl = self
+            .command()
+            .args(["create", "--filename=-"])
+            .args(options)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .context("failed to start kubectl")?;
+        kubectl.stdin.take().context("kubectl has no input")?.write_all(object.to_string().as_bytes())?;
+        let output = kubectl.wait_with_output().context("failed to wait for kubectl")?;
+        if !output.status.success() {
+            bail!("kubectl create failed: {}", String::from_utf8_lossy(&output.stderr).trim_end());
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
     /// Tells whether the registry speaks its protocol.

@@ -22,7 +22,7 @@ pub(crate) fn write(state: &State, parts: &Parts) -> Result<()> {
     registry_hosts(&state.path("hosts"))?;
     yaml(&state.path("kubelet.yaml"), &kubelet(state))?;
     yaml(&state.path("kube-proxy.yaml"), &kube_proxy(state))?;
-    yaml(&state.path("registry.yaml"), &registry(state))?;
+    yaml(&state.path("registry.yaml"), &registry()?)?;
     yaml(&state.path("storage-class.yaml"), &storage_class())
 }
 
@@ -79,6 +79,7 @@ runtime_type = "io.containerd.runc.v2"
 [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc.options]
 BinaryName = "{runc}/runc"
 SystemdCgroup = false
+Root = "{root}/containerd/runc"
 "#,
         socket = state.containerd_socket().display(),
         cni = parts.cni.display(),
@@ -149,13 +150,13 @@ fn kube_proxy(state: &State) -> serde_json::Value {
     })
 }
 
-fn registry(state: &State) -> serde_json::Value {
-    json!({
+fn registry() -> Result<serde_json::Value> {
+    Ok(json!({
         "version": "0.1",
         "log": {"level": "warn", "accesslog": {"disabled": false}},
-        "storage": {"filesystem": {"rootdirectory": state.path("registry")}, "delete": {"enabled": true}},
+        "storage": {"filesystem": {"rootdirectory": State::images()?}, "delete": {"enabled": true}},
         "http": {"addr": REGISTRY_ADDRESS},
-    })
+    }))
 }
 
 fn storage_class() -> serde_json::Value {

@@ -33,7 +33,7 @@ pub(crate) fn up(state: &State) -> Result<Access> {
         // What a crash or a reboot left behind would be half a cluster.
         stop::down(state, false)?;
     }
-    folders::make(state.root())?;
+    state.create()?;
     pki::ensure(state)?;
     network::up(state)?;
     configuration::write(state, &parts)?;

@@ -30,7 +30,6 @@ pub(crate) fn ensure(state: &State) -> Result<()> {
     }
     folders::make(&folder)?;
     folders::make(&state.path("clients"))?;
-    fs::set_permissions(state.root(), fs::Permissions::from_mode(0o711))?;
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o700))?;
     openssl(&folder, &["genrsa", "-out", "service-accounts.key", "2048"])?;
     openssl(

@@ -1,8 +1,12 @@
 //! Addresses, names and folders of the cluster: facts that its parts must agree on.
 
-use std::path::{Path, PathBuf};
+use std::{
+    env, fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use crate::host::folders;
 
@@ -37,14 +41,35 @@ pub(crate) const STORAGE_CLASS: &str = "slipway-local";
 /// The name under which the provisioner answers claims.
 pub(crate) const PROVISIONER: &str = "slipway.dev/local";
 
+/// Where a cluster lives unless `SLIPWAY_CLUSTER_STATE` says otherwise.
+const DEFAULT_STATE: &str = "/var/lib/slipway-cluster";
+
 /// The folder that holds all of a cluster.
 #[derive(Clone, Debug)]
 pub(crate) struct State(PathBuf);
 
 impl State {
     /// The machine's one cluster: its addresses and ports leave room for no second.
-    pub(crate) fn locate() -> Result<Self> {
-        Ok(Self(folders::cache()?.join("cluster")))
+    ///
+    /// It does not lie in the cache folder, since a home folder is mostly closed to others, and containers with a user
+    /// namespace of their own are such others when they reach for their root file system.
+    pub(crate) fn locate() -> Self {
+        Self(env::var_os("SLIPWAY_CLUSTER_STATE").map_or_else(|| DEFAULT_STATE.into(), PathBuf::from))
+    }
+
+    /// Creates the folder, and checks that containers will be able to pass through it.
+    pub(crate) fn create(&self) -> Result<()> {
+        folders::make(&self.0)?;
+        for folder in self.0.ancestors() {
+            let mode = fs::metadata(folder).map(|metadata| metadata.permissions().mode());
+            ensure!(
+                mode.is_ok_and(|mode| mode & 0o001 != 0),
+                "{} is closed to other users, so containers with a user namespace could not start\n\
+                 help: name another folder in SLIPWAY_CLUSTER_STATE",
+                folder.display(),
+            );
+        }
+        Ok(())
     }
 
     /// The folder itself.
@@ -65,6 +90,11 @@ impl State {
     /// The socket of the container runtime.
     pub(crate) fn containerd_socket(&self) -> PathBuf {
         self.0.join("containerd.sock")
+    }
+
+    /// Where the registry keeps its images. They outlive the cluster, since making the base images takes minutes.
+    pub(crate) fn images() -> Result<PathBuf> {
+        Ok(folders::cache()?.join("registry"))
     }
 
     /// Where volumes of the storage class lie.

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use super::{network, settings::State};
 use crate::host::{
@@ -31,26 +31,25 @@ const ORDER: &[&str] = &[
 
 /// Stops and removes all. The registry's images survive unless `purge` is asked.
 pub(crate) fn down(state: &State, purge: bool) -> Result<()> {
-    if !state.root().exists() {
-        return Ok(());
-    }
-    let recorded = Daemon::recorded(state.root());
-    let known = ORDER.iter().map(|name| Daemon::new(state.root(), name));
-    for daemon in known.chain(recorded) {
-        daemon.stop(Duration::from_secs(10))?;
-    }
-    stop_containers(state)?;
-    mounts::unmount_below(state.root())?;
-    network::down(state)?;
-    remove_cgroups();
-    remove_system_folders();
-    for entry in fs::read_dir(state.root()).context("failed to read the state folder")?.flatten() {
-        if purge || entry.file_name() != "registry" {
-            mounts::delete(&entry.path())?;
+    if state.root().exists() {
+        let recorded = Daemon::recorded(state.root());
+        let known = ORDER.iter().map(|name| Daemon::new(state.root(), name));
+        let daemons: Vec<Daemon> = known.chain(recorded).collect();
+        for daemon in &daemons {
+            daemon.ask_to_stop();
         }
+        for daemon in &daemons {
+            daemon.stop(Duration::from_secs(5))?;
+        }
+        stop_containers(state)?;
+        mounts::unmount_below(state.root())?;
+        network::down(state)?;
+        remove_cgroups();
+        remove_system_folders();
+        mounts::delete(state.root())?;
     }
     if purge {
-        mounts::delete(state.root())?;
+        mounts::delete(&State::images()?)?;
     }
     Ok(())
 }

@@ -169,6 +169,13 @@ impl Daemon {
         folders::write(&self.record(), serde_json::to_vec(&process)?)
     }
 
+    /// Asks the program to end, without waiting for it.
+    pub(crate) fn ask_to_stop(&self) {
+        if let Some(process) = self.process() {
+            process.signal("TERM");
+        }
+    }
+
     /// Stops the program if it runs, and forgets it.
     pub(crate) fn stop(&self, patience: Duration) -> Result<()> {
         if let Some(process) = self.process() {
@@ -187,11 +194,16 @@ impl Daemon {
         Ok(())
     }
 
-    fn complaint(&self, what: &str) -> String {
-        let log = fs::read_to_string(self.log()).unwrap_or_default();
+    /// The last lines of the log.
+    pub(crate) fn last_words(&self) -> String {
+        let log = fs::read(self.log()).unwrap_or_default();
+        let log = String::from_utf8_lossy(&log);
         let lines: Vec<&str> = log.lines().collect();
-        let tail = lines[lines.len().saturating_sub(15)..].join("\n");
-        format!("{} {what}; the end of {}:\n{tail}", self.name, self.log().display())
+        lines[lines.len().saturating_sub(10)..].join("\n")
+    }
+
+    fn complaint(&self, what: &str) -> String {
+        format!("{} {what}; the end of {}:\n{}", self.name, self.log().display(), self.last_words())
     }
 }
 

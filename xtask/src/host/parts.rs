@@ -143,10 +143,27 @@ impl Part {
     }
 }
 
-const FNV_START: u64 = 0xcbf2_9ce4_8422_2325;
+/// The dependency checker, installed by cargo into a folder of its own.
+pub(crate) fn cargo_deny() -> Result<PathBuf> {
+    const VERSION: &str = "0.20.2";
+    let finished = folders::cache()?.join(format!("parts/cargo-deny-{VERSION}"));
+    let program = finished.join("bin/cargo-deny");
+    if program.is_file() {
+        return Ok(program);
+    }
+    println!("building cargo-deny (once per machine; about 5 min on two cores)");
+    Command::new("cargo")
+        .args(["install", "--quiet", "--locked", "cargo-deny", "--version", VERSION, "--root"])
+        .arg(&finished)
+        .text()?;
+    Ok(program)
+}
+
+/// Where a hash starts.
+pub(crate) const FNV_START: u64 = 0xcbf2_9ce4_8422_2325;
 
 /// FNV-1a: stable between compilers, and enough to tell our own files apart. The length keeps fields apart.
-fn fnv(start: u64, bytes: &[u8]) -> u64 {
+pub(crate) fn fnv(start: u64, bytes: &[u8]) -> u64 {
     let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
     bytes.iter().fold(bytes.len().to_le_bytes().iter().fold(start, step), step)
 }
