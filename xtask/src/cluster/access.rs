@@ -55,11 +55,6 @@ impl Access {
         &self.registry
     }
 
-    /// The client configuration.
-    pub(crate) fn kubeconfig(&self) -> &std::path::Path {
-        &self.kubeconfig
-    }
-
     /// A kubectl command for this cluster.
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(&self.kubectl);

@@ -59,7 +59,11 @@ impl State {
 
     /// Creates the folder, and checks that containers will be able to pass through it.
     pub(crate) fn create(&self) -> Result<()> {
-        folders::make(&self.0)?;
+        // The runtime would make its own folder closed.
+        for folder in [self.0.clone(), self.path("containerd")] {
+            folders::make(&folder)?;
+            fs::set_permissions(&folder, fs::Permissions::from_mode(0o711))?;
+        }
         for folder in self.0.ancestors() {
             let mode = fs::metadata(folder).map(|metadata| metadata.permissions().mode());
             ensure!(
