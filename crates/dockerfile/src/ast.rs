@@ -107,7 +107,10 @@ pub enum Kind {
     StopSignal(Word),
     Healthcheck(Healthcheck),
     /// The instruction to run in children; its raw text is what the image config keeps.
-    Onbuild { text: String, instruction: Box<Instruction> },
+    Onbuild {
+        text: String,
+        instruction: Box<Instruction>,
+    },
     Maintainer(Word),
 }
 
@@ -168,6 +171,18 @@ pub struct Mount {
     pub gid: Option<Word>,
     /// `env=`.
     pub env: Option<Word>,
+    /// Every field in order. Where values hold variables, `mount::expanded` makes the mount again from these: whether a key
+    /// is allowed depends on the type before it, and the type can be a variable too.
+    pub fields: Vec<MountField>,
+}
+
+/// One field of a `--mount`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MountField {
+    /// The key as written.
+    pub key: Word,
+    /// What follows `=`, if anything.
+    pub value: Option<Word>,
 }
 
 /// The type of a `--mount`.

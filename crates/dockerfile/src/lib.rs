@@ -3,6 +3,25 @@
 //! Pure: no files, no clock, no sockets. Nothing here runs anything; the graph of a build is made in `slipway-graph`.
 
 pub mod ast;
+pub mod chmod;
+mod csv;
 pub mod diagnostic;
+mod duration;
 pub mod expand;
+mod flags;
+mod heredoc;
+mod json;
+mod keyword;
+mod lines;
+pub mod mount;
+mod parse;
+pub mod pattern;
+pub mod signal;
+mod source;
 pub mod span;
+mod suggest;
+mod text;
+mod words;
+
+pub use crate::parse::{Parsed, parse};
+pub use crate::source::MAX_LINE;
