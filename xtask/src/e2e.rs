@@ -134,7 +134,7 @@ fn run_to_end(access: &Access, namespace: &Namespace, pod: &Value) -> Result<Str
     let option = namespace.option();
     access.create(pod, &[&option])?;
     let phase = || access.kubectl(["get", "pod", name, "--output=jsonpath={.status.phase}", &option]);
-    let ended = wait_until(&format!("end of pod {name}"), Duration::from_secs(120), || {
+    let ended = wait_until(&format!("end of pod {name}"), Duration::from_mins(2), || {
         Ok(matches!(phase()?.as_str(), "Succeeded" | "Failed"))
     });
     let said = access.kubectl(["logs", name, &option]).unwrap_or_default();

@@ -15,7 +15,7 @@ use super::{
 use crate::host::{command::wait_until, daemon::Daemon, folders, packages};
 
 /// How long a step of the start may take on a slow, busy machine.
-const PATIENCE: Duration = Duration::from_secs(180);
+const PATIENCE: Duration = Duration::from_mins(3);
 
 /// Boots what does not run and waits until the node takes pods.
 pub(crate) fn up(state: &State) -> Result<Access> {

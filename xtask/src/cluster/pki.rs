@@ -3,7 +3,7 @@
 //! Components authenticate with static tokens, which spares a certificate each. The API server has a real
 //! certificate all the same, since clients in pods verify it.
 
-use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
+use std::{fmt::Write, fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
 
 use anyhow::{Context, Result};
 
@@ -63,7 +63,7 @@ pub(crate) fn ensure(state: &State) -> Result<()> {
     for (client, user, group) in users() {
         let token = openssl(&folder, &["rand", "-hex", "24"])?;
         let token = token.trim();
-        tokens.push_str(&format!("{token},{user},{client},\"{group}\"\n"));
+        writeln!(tokens, "{token},{user},{client},\"{group}\"")?;
         let file = state.kubeconfig(client);
         folders::write(&file, kubeconfig(&file, token, &authority)?)?;
         fs::set_permissions(&file, fs::Permissions::from_mode(0o600))?;
