@@ -85,3 +85,13 @@ pub enum MountSource {
     /// A socket of the host.
     Socket { path: PathBuf, uid: u32, gid: u32, mode: u32 },
 }
+
+impl MountSource {
+    /// Returns the layers that it mounts, if it mounts layers.
+    pub fn layers(&self) -> &[PathBuf] {
+        match self {
+            Self::Layers { lowers, .. } => lowers,
+            _ => &[],
+        }
+    }
+}
