@@ -47,6 +47,53 @@ impl Digest {
     }
 }
 
+/// Digests bytes as they come.
+#[derive(Clone, Default)]
+pub struct Hasher {
+    inner: Sha256,
+    size: u64,
+}
+
+impl Hasher {
+    /// Starts with nothing hashed.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.inner.update(bytes);
+        self.size += bytes.len() as u64;
+    }
+
+    /// Returns how many bytes were added.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Returns the digest of what was added.
+    pub fn finish(self) -> Digest {
+        Digest(self.inner.finalize().into())
+    }
+}
+
+impl std::io::Write for Hasher {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Hasher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hasher").field("size", &self.size).finish_non_exhaustive()
+    }
+}
+
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "sha256:{}", self.hex())

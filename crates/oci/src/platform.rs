@@ -49,11 +49,17 @@ impl FromStr for Platform {
         let invalid = || InvalidPlatform(text.to_owned());
         let lower = text.to_ascii_lowercase();
         let mut parts: Vec<&str> = lower.split('/').collect();
-        if parts.iter().any(|part| part.is_empty() || !part.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))) {
+        if parts.iter().any(|part| {
+            part.is_empty() || !part.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+        }) {
             return Err(invalid());
         }
         if let [one] = parts[..] {
-            parts = if matches!(one, "linux" | "windows" | "darwin" | "freebsd") { vec![one, "amd64"] } else { vec!["linux", one] };
+            parts = if matches!(one, "linux" | "windows" | "darwin" | "freebsd") {
+                vec![one, "amd64"]
+            } else {
+                vec!["linux", one]
+            };
         }
         let (os, arch, variant) = match parts[..] {
             [os, arch] => (os, arch, None),
@@ -63,9 +69,8 @@ impl FromStr for Platform {
         let (arch, variant) = match (arch, variant) {
             ("x86_64" | "x86-64", v) => ("amd64", v),
             ("aarch64", None | Some("8" | "v8")) | ("arm64", Some("8" | "v8")) => ("arm64", None),
-            ("armhf", _) => ("arm", Some("v7")),
             ("armel", _) => ("arm", Some("v6")),
-            ("arm", None | Some("7")) => ("arm", Some("v7")),
+            ("armhf", _) | ("arm", None | Some("7")) => ("arm", Some("v7")),
             ("i386", v) => ("386", v),
             other => other,
         };
