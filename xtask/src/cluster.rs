@@ -14,7 +14,9 @@ mod provisioner;
 mod settings;
 mod stop;
 
-use anyhow::{Context, Result};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
 use clap::Subcommand;
 
 pub(crate) use access::Access;
@@ -31,6 +33,11 @@ pub(crate) enum Command {
         /// Empties the registry, which else keeps its images for the next start.
         #[arg(long)]
         purge: bool,
+    },
+    /// Stops one component and starts it again, as after a crash; pods go on.
+    Restart {
+        /// kubelet, kube-apiserver, containerd, …
+        component: String,
     },
     /// Tells what runs.
     Status,
@@ -55,6 +62,10 @@ pub(crate) fn run(command: Command) -> Result<()> {
         Command::Down { purge } => {
             let _lock = folders::lock("cluster")?;
             stop::down(&state, purge)
+        }
+        Command::Restart { component } => {
+            restart(&state, &component)?;
+            up(&state).map(drop)
         }
         Command::Status => status(&state),
         Command::Logs { component } => logs(&state, component.as_deref()),
@@ -85,6 +96,20 @@ pub(crate) fn is_up(state: &State) -> bool {
     Daemon::recorded(state.root()).iter().any(|daemon| daemon.process().is_some())
 }
 
+fn restart(state: &State, component: &str) -> Result<()> {
+    let Some(daemon) = Daemon::recorded(state.root()).into_iter().find(|daemon| daemon.name() == component)
+    else {
+        bail!("the cluster has no component {component}; {}", known(state));
+    };
+    daemon.stop(Duration::from_secs(10))
+}
+
+fn known(state: &State) -> String {
+    let names: Vec<String> =
+        Daemon::recorded(state.root()).iter().map(|daemon| daemon.name().to_owned()).collect();
+    if names.is_empty() { "no cluster is up".to_owned() } else { format!("there are {}", names.join(", ")) }
+}
+
 fn status(state: &State) -> Result<()> {
     let daemons = Daemon::recorded(state.root());
     if daemons.is_empty() {
@@ -110,11 +135,7 @@ fn status(state: &State) -> Result<()> {
 fn logs(state: &State, component: Option<&str>) -> Result<()> {
     if let Some(name) = component {
         let log = Daemon::new(state.root(), name).log();
-        let text = std::fs::read(&log).with_context(|| {
-            let known: Vec<String> =
-                Daemon::recorded(state.root()).iter().map(|d| d.name().to_owned()).collect();
-            format!("no log of {name}; there are logs of {}", known.join(", "))
-        })?;
+        let text = std::fs::read(&log).with_context(|| format!("no log of {name}; {}", known(state)))?;
         print!("{}", String::from_utf8_lossy(&text));
         return Ok(());
     }

@@ -19,6 +19,7 @@ struct Case {
 const CASES: &[Case] = &[
     Case { name: "registry answers", run: registry_answers },
     Case { name: "pod of a base image runs and prints", run: pod_prints },
+    Case { name: "pod reaches services by name, and the registry", run: pod_reaches_services },
     Case { name: "claim binds, keeps what pods write, and goes away", run: claim_binds },
 ];
 
@@ -84,6 +85,21 @@ fn pod_prints(access: &Access, namespace: &Namespace) -> Result<()> {
     let pod = pod("prints", "debian:bookworm", "grep ^ID= /etc/os-release", &json!([]));
     let said = run_to_end(access, namespace, &pod)?;
     ensure!(said.trim() == "ID=debian", "the pod printed {said:?}");
+    Ok(())
+}
+
+fn pod_reaches_services(access: &Access, namespace: &Namespace) -> Result<()> {
+    let line = format!(
+        "nslookup -type=a kubernetes.default.svc.cluster.local | grep -A1 ^Name: && wget -q -O- http://{}/v2/ && \
+         cat /var/run/secrets/kubernetes.io/serviceaccount/ca.crt | head -n 1 && \
+         nc -w 3 kubernetes.default 443 </dev/null && echo reached",
+        access.registry()
+    );
+    let said = run_to_end(access, namespace, &pod("reaches", "busybox", &line, &json!([])))?;
+    ensure!(
+        said.contains("BEGIN CERTIFICATE") && said.trim_end().ends_with("reached"),
+        "the pod printed {said:?}"
+    );
     Ok(())
 }
 

@@ -8,8 +8,8 @@ use serde_json::json;
 use super::{
     parts::Parts,
     settings::{
-        NODE_ADDRESS, NODE_NAME, PAUSE_IMAGE, POD_BRIDGE, POD_NETWORK, POD_RANGE, PROVISIONER,
-        REGISTRY_ADDRESS, STORAGE_CLASS, State,
+        CLUSTER_DOMAIN, NODE_ADDRESS, NODE_NAME, PAUSE_IMAGE, POD_BRIDGE, POD_NETWORK, POD_RANGE,
+        PROVISIONER, REGISTRY_ADDRESS, STORAGE_CLASS, State,
     },
 };
 use crate::host::folders;
@@ -20,6 +20,7 @@ pub(crate) fn write(state: &State, parts: &Parts) -> Result<()> {
     folders::write(&state.path("network/10-slipway.conflist"), network(state).to_string())?;
     folders::write(&state.path("containerd.toml"), containerd(state, parts))?;
     registry_hosts(&state.path("hosts"))?;
+    folders::write(&state.path("Corefile"), names(state))?;
     yaml(&state.path("kubelet.yaml"), &kubelet(state))?;
     yaml(&state.path("kube-proxy.yaml"), &kube_proxy(state))?;
     yaml(&state.path("registry.yaml"), &registry()?)?;
@@ -100,6 +101,15 @@ fn registry_hosts(folder: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Names of the cluster's services, and this machine's own resolvers for the rest.
+fn names(state: &State) -> String {
+    format!(
+        ".:53 {{\n    bind {NODE_ADDRESS}\n    errors\n    cache 5\n    kubernetes {CLUSTER_DOMAIN} in-addr.arpa {{\n        \
+         kubeconfig {}\n        fallthrough in-addr.arpa\n    }}\n    forward . /etc/resolv.conf\n}}\n",
+        state.kubeconfig("admin").display(),
+    )
+}
+
 fn kubelet(state: &State) -> serde_json::Value {
     json!({
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
@@ -112,6 +122,8 @@ fn kubelet(state: &State) -> serde_json::Value {
         },
         "authorization": {"mode": "Webhook"},
         "cgroupDriver": "cgroupfs",
+        "clusterDNS": [NODE_ADDRESS],
+        "clusterDomain": CLUSTER_DOMAIN,
         "containerRuntimeEndpoint": format!("unix://{}", state.containerd_socket().display()),
         "enforceNodeAllocatable": [],
         "eventRecordQPS": 0,

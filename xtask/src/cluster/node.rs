@@ -143,6 +143,9 @@ fn start_node(state: &State, parts: &Parts) -> Result<()> {
     daemon(state, "kube-scheduler", &parts.kubernetes("kube-scheduler"), |command| {
         command.arg(client("kube-scheduler")).args(["--leader-elect=false", "--bind-address=127.0.0.1"]);
     })?;
+    daemon(state, "coredns", &parts.coredns.join("coredns"), |command| {
+        command.arg("-conf").arg(state.path("Corefile"));
+    })?;
     daemon(state, "kubelet", &parts.kubernetes("kubelet"), |command| {
         command
             .arg(client("kubelet"))

@@ -10,6 +10,7 @@ use crate::host::parts;
 pub(crate) struct Parts {
     pub(crate) cni: PathBuf,
     pub(crate) containerd: PathBuf,
+    pub(crate) coredns: PathBuf,
     pub(crate) crane: PathBuf,
     pub(crate) etcd: PathBuf,
     pub(crate) kubernetes: PathBuf,
@@ -26,6 +27,7 @@ impl Parts {
             runc: parts::RUNC.ensure()?,
             etcd: parts::ETCD.ensure()?,
             registry: parts::REGISTRY.ensure()?,
+            coredns: parts::COREDNS.ensure()?,
             containerd: parts::CONTAINERD.ensure()?,
             kubernetes: parts::KUBERNETES.ensure()?,
         })

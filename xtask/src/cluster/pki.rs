@@ -11,14 +11,13 @@ use super::settings::{API_SERVICE, API_URL, NODE_ADDRESS, NODE_NAME, State};
 use crate::host::{command::Run, folders};
 
 /// The users of the API: name of the client file, user name, group.
-fn users() -> [(&'static str, String, &'static str); 6] {
+fn users() -> [(&'static str, String, &'static str); 5] {
     [
         ("admin", "admin".to_owned(), "system:masters"),
         ("kubelet", format!("system:node:{NODE_NAME}"), "system:nodes"),
         ("kube-controller-manager", "system:kube-controller-manager".to_owned(), ""),
         ("kube-scheduler", "system:kube-scheduler".to_owned(), ""),
         ("kube-proxy", "system:kube-proxy".to_owned(), ""),
-        ("provisioner", "slipway:provisioner".to_owned(), "system:masters"),
     ]
 }
 

@@ -22,6 +22,8 @@ pub(crate) const POD_RANGE: &str = "10.88.16.0/20";
 pub(crate) const SERVICE_RANGE: &str = "10.88.128.0/20";
 /// The API server's own service, the first address of the range.
 pub(crate) const API_SERVICE: &str = "10.88.128.1";
+/// The suffix of services' names.
+pub(crate) const CLUSTER_DOMAIN: &str = "cluster.local";
 /// The only node's name.
 pub(crate) const NODE_NAME: &str = "slipway-node";
 /// The bridge that carries the node's address.

@@ -19,6 +19,7 @@ use crate::host::{
 /// Stopped in this order: first what would start things again, the registry and the database last.
 const ORDER: &[&str] = &[
     "provisioner",
+    "coredns",
     "kubelet",
     "kube-scheduler",
     "kube-controller-manager",

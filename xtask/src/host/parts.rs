@@ -56,6 +56,8 @@ pub(crate) const RUNC: Part =
     Part { name: "runc", flags: &["-tags", "seccomp"], cgo: true, minutes: "10 s", ..PLAIN };
 /// The container runtime.
 pub(crate) const CONTAINERD: Part = Part { name: "containerd", ..PLAIN };
+/// Names of services for pods, with the few plugins that this takes.
+pub(crate) const COREDNS: Part = Part { name: "coredns", packages: ".", output: "coredns", ..PLAIN };
 /// The database of the API server.
 pub(crate) const ETCD: Part =
     Part { name: "etcd", packages: "go.etcd.io/etcd/server/v3", output: "etcd", ..PLAIN };
@@ -174,7 +176,7 @@ mod tests {
 
     #[test]
     fn every_part_has_a_pinned_module() {
-        for part in [CRANE, REGISTRY, CNI, RUNC, CONTAINERD, ETCD, KUBERNETES] {
+        for part in [CRANE, REGISTRY, CNI, RUNC, CONTAINERD, COREDNS, ETCD, KUBERNETES] {
             let recipe = folders::xtask().join("parts").join(part.name);
             assert!(recipe.join("go.mod").is_file() && recipe.join("go.sum").is_file(), "{}", part.name);
         }
