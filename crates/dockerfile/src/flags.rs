@@ -1,6 +1,12 @@
 //! Flags checked against what an instruction knows.
 
-use crate::{ast::Word, diagnostic::Diagnostic, span::Span, suggest::nearest, words::RawFlag};
+use crate::{
+    ast::Word,
+    diagnostic::Diagnostic,
+    span::Span,
+    suggest::{nearest, shown},
+    words::RawFlag,
+};
 
 /// What may follow a flag's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +90,7 @@ impl<'a> Flags<'a> {
                 Some((format!("`--{name}=` has no value"), format!("write `--{name}` or `--{name}=true`")))
             }
             (Arity::Bool, Some(value)) if !is_bool(value) => Some((
-                format!("`--{name}` is true or false, not `{value}`"),
+                format!("`--{name}` is true or false, not `{}`", shown(value)),
                 format!("write `--{name}` or `--{name}=false`"),
             )),
             (Arity::Text | Arity::List, None) => Some((
@@ -126,8 +132,22 @@ fn is_bool(value: &str) -> bool {
     value.eq_ignore_ascii_case("true") || value.eq_ignore_ascii_case("false")
 }
 
+/// Flags that people try on the wrong instruction.
+const ELSEWHERE: [(&str, &str); 6] = [
+    ("from", "COPY"),
+    ("parents", "COPY"),
+    ("checksum", "ADD"),
+    ("keep-git-dir", "ADD"),
+    ("unpack", "ADD"),
+    ("mount", "RUN"),
+];
+
 fn unknown(keyword: &str, name: &str, span: Span, known: Known) -> Diagnostic {
-    let diagnostic = Diagnostic::error("unknown-flag", span, format!("{keyword} has no flag `--{name}`"));
+    let diagnostic =
+        Diagnostic::error("unknown-flag", span, format!("{keyword} has no flag `--{}`", shown(name)));
+    if let Some((name, owner)) = ELSEWHERE.iter().find(|(elsewhere, _)| *elsewhere == name) {
+        return diagnostic.help(format!("`--{name}` belongs to {owner}"));
+    }
     if let Some(near) = nearest(name, known.iter().map(|(name, _)| *name)) {
         return diagnostic.help(format!("did you mean `--{near}`?"));
     }

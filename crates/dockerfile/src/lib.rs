@@ -16,11 +16,13 @@ mod lines;
 pub mod mount;
 mod parse;
 pub mod pattern;
+pub mod render;
 pub mod signal;
 mod source;
 pub mod span;
 mod suggest;
 mod text;
+pub mod tree;
 mod words;
 
 pub use crate::parse::{Parsed, parse};

@@ -71,6 +71,11 @@ impl<'s> Lines<'s> {
         }
     }
 
+    /// Returns the offset behind the last line that was read.
+    pub(crate) fn position(&self) -> usize {
+        self.at
+    }
+
     fn with_comments(&mut self, mut line: Line<'s>) -> Line<'s> {
         if !self.comments.is_empty() {
             line.comments = std::mem::take(&mut self.comments);

@@ -9,7 +9,7 @@ use crate::{
     diagnostic::Diagnostic,
     flags::Flag,
     span::Span,
-    suggest::nearest,
+    suggest::{nearest, shown},
     words::RawFlag,
 };
 
@@ -252,7 +252,7 @@ impl Builder<'_> {
         self.kind_open = true;
         let names = KINDS.map(|(name, _)| name);
         let help = one_of(&value.text, &names);
-        let message = format!("there is no mount type `{}`", value.text);
+        let message = format!("there is no mount type `{}`", shown(&value.text));
         self.diagnostics.push(Diagnostic::error("mount-type", value.span, message).help(help));
     }
 
@@ -270,7 +270,7 @@ impl Builder<'_> {
         let known = SHARING.contains(&value.text.to_lowercase().as_str());
         if !known && !self.waits(value) {
             let help = one_of(&value.text, &SHARING);
-            let message = format!("`{}` is no way of sharing a cache", value.text);
+            let message = format!("`{}` is no way of sharing a cache", shown(&value.text));
             self.diagnostics.push(Diagnostic::error("mount-sharing", value.span, message).help(help));
         }
         let text = if known { value.text.to_lowercase() } else { value.text.clone() };
@@ -284,7 +284,7 @@ impl Builder<'_> {
             _ => None,
         };
         if read.is_none() && !self.waits(value) {
-            let message = format!("`{key}` of a mount is true or false, not `{}`", value.text);
+            let message = format!("`{key}` of a mount is true or false, not `{}`", shown(&value.text));
             let help = format!("write `{key}` or `{key}=false`");
             self.diagnostics.push(Diagnostic::error("mount-value", value.span, message).help(help));
         }
@@ -293,7 +293,7 @@ impl Builder<'_> {
 
     fn value_if<T>(&mut self, parse: impl Fn(&str) -> Option<T>, key: &str, wanted: &str, value: &Word) {
         if parse(&value.text).is_none() && !self.waits(value) {
-            let message = format!("`{}` is not valid for the mount key `{key}`", value.text);
+            let message = format!("`{}` is not valid for the mount key `{key}`", shown(&value.text));
             self.diagnostics
                 .push(Diagnostic::error("mount-value", value.span, message).help(format!("write {wanted}")));
         }
@@ -317,8 +317,11 @@ impl Builder<'_> {
     }
 
     fn unknown_key(&mut self, key: &Word) {
-        let diagnostic =
-            Diagnostic::error("unknown-mount-key", key.span, format!("a mount has no key `{}`", key.text));
+        let diagnostic = Diagnostic::error(
+            "unknown-mount-key",
+            key.span,
+            format!("a mount has no key `{}`", shown(&key.text)),
+        );
         self.diagnostics.push(match nearest(&key.text, KEYS) {
             Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
             None => diagnostic.help(format!("the keys are {}", KEYS.join(", "))),

@@ -21,7 +21,7 @@ use crate::{
     lines::Lines,
     source,
     span::Span,
-    suggest::nearest,
+    suggest::{nearest, shown},
     text::View,
     words::{Head, split_line},
 };
@@ -160,11 +160,12 @@ impl<'s, 'd> Parser<'s, 'd> {
             let span = line.part(range.start, range.end).span();
             if let Some(body) = self.lines.heredoc_body(&redirect.name, redirect.strip_tabs) {
                 bodies.end = body.end;
-                bodies.found.push(Body { redirect, raw: body.text.to_owned(), span, body_span: body.span });
+                bodies.found.push(Body { redirect, raw: body.text.to_owned(), span, content: body.span });
                 continue;
             }
-            let message = format!("nothing ends the here-document `{}`", redirect.name);
-            let help = format!("add a line that holds only `{}`, without spaces around it", redirect.name);
+            let message = format!("nothing ends the here-document `{}`", shown(&redirect.name));
+            let help =
+                format!("add a line that holds only `{}`, without spaces around it", shown(&redirect.name));
             self.diagnostics.push(Diagnostic::error("heredoc-unterminated", span, message).help(help));
             self.lines.skip_until(keyword::starts_instruction);
             return;
@@ -190,9 +191,8 @@ fn unknown_instruction(name: &str, span: Span) -> Diagnostic {
         return Diagnostic::error("unknown-instruction", span, "this continuation has no instruction")
             .help("remove the line");
     }
-    let shown: String = name.chars().take(40).collect();
     let diagnostic =
-        Diagnostic::error("unknown-instruction", span, format!("there is no instruction `{shown}`"));
+        Diagnostic::error("unknown-instruction", span, format!("there is no instruction `{}`", shown(name)));
     if name.starts_with("//") {
         return diagnostic.help("comments start with `#`");
     }
@@ -211,7 +211,7 @@ struct Body {
     redirect: heredoc::Redirect,
     raw: String,
     span: Span,
-    body_span: Span,
+    content: Span,
 }
 
 /// The here-documents of one line.
@@ -242,7 +242,8 @@ impl Cx<'_> {
     fn ignore_flags(&mut self, keyword: Keyword, head: &Head<'_>) {
         if let (Some(first), Some(last)) = (head.flags.first(), head.flags.last()) {
             let span = first.raw.span().to(last.raw.span());
-            let message = format!("{} takes no flags; this is ignored", keyword.name());
+            let name = if keyword == Keyword::Healthcheck { "HEALTHCHECK NONE" } else { keyword.name() };
+            let message = format!("{name} takes no flags; this is ignored");
             self.report(Diagnostic::warning("ignored-flag", span, message).help("remove it"));
         }
     }

@@ -1,10 +1,23 @@
-//! "Did you mean": the nearest of a few known words.
+//! "Did you mean": the nearest of a few known words; and words of the file as they are quoted in messages.
+
+use std::borrow::Cow;
 
 /// A word this far away is no longer a typing error.
 const TOO_FAR: usize = 3;
 
 /// Longer words are not compared: nothing that we know is near them.
 const TOO_LONG: usize = 64;
+
+/// More of a word than this is not repeated in a message: the excerpt shows it.
+const LONGEST_QUOTE: usize = 60;
+
+/// Returns a word of the file as a message quotes it, cut where it is very long.
+pub(crate) fn shown(word: &str) -> Cow<'_, str> {
+    match word.char_indices().nth(LONGEST_QUOTE) {
+        Some((end, _)) => Cow::Owned(format!("{}\u{2026}", &word[..end])),
+        None => Cow::Borrowed(word),
+    }
+}
 
 /// Returns the nearest option that is less than three edits away, ignoring case; the first of several.
 pub(crate) fn nearest<'o>(word: &str, options: impl IntoIterator<Item = &'o str>) -> Option<&'o str> {

@@ -7,6 +7,7 @@ use crate::{
     ast::{Directives, Word},
     diagnostic::Diagnostic,
     span::Span,
+    suggest::shown,
 };
 
 /// How far the search for directives has come.
@@ -88,7 +89,7 @@ impl Scan {
         if name.eq_ignore_ascii_case("escape") {
             escape = value.chars().next().filter(|c| matches!(c, '\\' | '`') && value.len() == 1);
             if escape.is_none() {
-                let message = format!("`{value}` cannot be the escape character");
+                let message = format!("`{}` cannot be the escape character", shown(value));
                 diagnostics.push(
                     Diagnostic::error("invalid-escape", word.span, message)
                         .help("use a backslash or a backtick"),

@@ -7,6 +7,7 @@ use crate::{
     json::{self, Failure},
     keyword::Keyword,
     signal,
+    suggest::shown,
     text::View,
     words::{Head, split_words},
 };
@@ -42,8 +43,11 @@ pub(super) fn stop_signal(cx: &mut Cx<'_>, head: &Head<'_>) -> Option<Kind> {
     cx.ignore_flags(Keyword::StopSignal, head);
     let word = argument(cx, Keyword::StopSignal, head)?;
     if !word.text.contains(['$', '\'', '"', cx.escape]) && !signal::is_known(&word.text) {
-        let diagnostic =
-            Diagnostic::error("unknown-signal", word.span, format!("there is no signal `{}`", word.text));
+        let diagnostic = Diagnostic::error(
+            "unknown-signal",
+            word.span,
+            format!("there is no signal `{}`", shown(&word.text)),
+        );
         cx.report(match signal::nearest_name(&word.text) {
             Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
             None => diagnostic.help("write a name such as `SIGTERM`, or a number"),
@@ -62,7 +66,7 @@ pub(super) fn volume(cx: &mut Cx<'_>, head: &Head<'_>) -> Option<Kind> {
         return None;
     }
     let mut volumes = vec![];
-    for mut word in words {
+    for word in words {
         let trimmed = word.text.trim();
         if trimmed.is_empty() {
             cx.report(
@@ -71,8 +75,8 @@ pub(super) fn volume(cx: &mut Cx<'_>, head: &Head<'_>) -> Option<Kind> {
         } else if trimmed.len() == word.text.len() {
             volumes.push(word);
         } else {
-            word.text = trimmed.to_owned();
-            volumes.push(word);
+            let text = trimmed.to_owned();
+            volumes.push(Word { text, span: word.span });
         }
     }
     Some(Kind::Volume(volumes))

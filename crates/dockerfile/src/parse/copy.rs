@@ -11,6 +11,7 @@ use crate::{
     flags::{Arity, Flag, Flags, Known},
     heredoc,
     keyword::Keyword,
+    suggest::shown,
     words::Head,
 };
 
@@ -58,7 +59,12 @@ fn shared(cx: &mut Cx<'_>, keyword: Keyword, head: &Head<'_>, flags: &Flags<'_>)
     let dest = words.pop();
     let Some(dest) = dest.filter(|_| !words.is_empty()) else {
         let help = format!("write `{} <source>... <destination>`", keyword.name());
-        missing(cx, keyword, head, "a source or a destination", &help);
+        let what = if words.is_empty() && head.rest.is_empty() {
+            "a source and a destination"
+        } else {
+            "a destination"
+        };
+        missing(cx, keyword, head, what, &help);
         return None;
     };
     if matches!(heredoc::parse(&dest.text), Ok(Some(_))) {
@@ -74,7 +80,7 @@ fn shared(cx: &mut Cx<'_>, keyword: Keyword, head: &Head<'_>, flags: &Flags<'_>)
         && !chmod::is_valid(&mode.text)
     {
         cx.report(
-            Diagnostic::error("invalid-mode", mode.span, format!("`{}` is no file mode", mode.text))
+            Diagnostic::error("invalid-mode", mode.span, format!("`{}` is no file mode", shown(&mode.text)))
                 .help("write an octal number from 0 to 07777, or a symbolic mode such as `u=rwX,go=rX`"),
         );
     }
@@ -122,9 +128,9 @@ fn split_sources(cx: &mut Cx<'_>, words: Vec<Word>) -> (Vec<Word>, Vec<Heredoc>)
         let diagnostic = Diagnostic::warning(
             "heredoc-unused",
             body.span,
-            format!("the here-document `{}` is no source", body.redirect.name),
+            format!("the here-document `{}` is no source", shown(&body.redirect.name)),
         );
-        let help = format!("write `<<{}` as one word", body.redirect.name);
+        let help = format!("write `<<{}` as one word", shown(&body.redirect.name));
         cx.diagnostics.push(diagnostic.help(help));
     }
     (sources, heredocs)

@@ -6,6 +6,7 @@ use crate::{
     diagnostic::Diagnostic,
     flags::{Arity, Known},
     keyword::Keyword,
+    suggest::shown,
     text::View,
     words::{Head, split_words},
 };
@@ -37,7 +38,7 @@ pub(super) fn read(cx: &mut Cx<'_>, head: &Head<'_>, line: View<'_>, comments: V
             if is_stage_name(&name.text().to_lowercase()) {
                 from.alias = Some(name.word());
             } else {
-                let message = format!("`{}` cannot be the name of a stage", name.text());
+                let message = format!("`{}` cannot be the name of a stage", shown(name.text()));
                 cx.report(
                     Diagnostic::error("invalid-stage-name", name.span(), message).help(
                         "a name starts with a letter and goes on with letters, digits, `-`, `_` and `.`",

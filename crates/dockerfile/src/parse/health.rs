@@ -7,7 +7,7 @@ use crate::{
     duration,
     flags::{Arity, Flags, Known},
     keyword::Keyword,
-    suggest::nearest,
+    suggest::{nearest, shown},
     words::Head,
 };
 
@@ -56,7 +56,7 @@ pub(super) fn read(cx: &mut Cx<'_>, head: &Head<'_>) -> Option<Kind> {
     let start_interval = self::interval(cx, &flags, "start-interval");
     let retries = flags.text("retries").and_then(|word| retries(cx, &word));
     if !word.text().eq_ignore_ascii_case("cmd") {
-        let message = format!("there is no health check of type `{}`", word.text());
+        let message = format!("there is no health check of type `{}`", shown(word.text()));
         let help = match nearest(word.text(), ["CMD", "NONE"]) {
             Some(near) => format!("did you mean `{near}`?"),
             None => "write `HEALTHCHECK CMD <command>` or `HEALTHCHECK NONE`".to_owned(),
@@ -94,7 +94,7 @@ fn interval(cx: &mut Cx<'_>, flags: &Flags<'_>, name: &str) -> Option<u64> {
             None
         }
         Err(error) => {
-            let message = format!("`{}` is no duration: {error}", word.text);
+            let message = format!("`{}` is no duration: {error}", shown(&word.text));
             cx.report(Diagnostic::error("invalid-duration", word.span, message).help(help));
             None
         }
@@ -104,7 +104,7 @@ fn interval(cx: &mut Cx<'_>, flags: &Flags<'_>, name: &str) -> Option<u64> {
 fn retries(cx: &mut Cx<'_>, word: &Word) -> Option<u32> {
     let number = word.text.parse::<i32>().ok().and_then(|number| u32::try_from(number).ok());
     if number.is_none() {
-        let message = format!("`{}` is no number of retries", word.text);
+        let message = format!("`{}` is no number of retries", shown(&word.text));
         cx.report(
             Diagnostic::error("invalid-retries", word.span, message).help("write a whole number, 0 or more"),
         );

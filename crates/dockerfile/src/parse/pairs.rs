@@ -5,6 +5,7 @@ use crate::{
     ast::{ArgDecl, KeyValue, Kind},
     diagnostic::Diagnostic,
     keyword::Keyword,
+    suggest::shown,
     words::{Head, key_value, legacy_pair, split_quoted},
 };
 
@@ -19,8 +20,8 @@ pub(super) fn read(cx: &mut Cx<'_>, keyword: Keyword, head: &Head<'_>) -> Option
     };
     if !first.text().contains('=') {
         let Some((key, value)) = legacy_pair(head.rest) else {
-            let message = format!("{name} lacks a value for `{}`", first.text());
-            let help = format!("write `{name} {}=value`", first.text());
+            let message = format!("{name} lacks a value for `{}`", shown(first.text()));
+            let help = format!("write `{name} {}=value`", shown(first.text()));
             cx.report(Diagnostic::error("missing-argument", first.span(), message).help(help));
             return None;
         };
@@ -31,10 +32,10 @@ pub(super) fn read(cx: &mut Cx<'_>, keyword: Keyword, head: &Head<'_>) -> Option
         match key_value(word) {
             Some((key, _)) if key.is_empty() => blank(cx, keyword, word.span()),
             Some((key, value)) => {
-                pairs.push(KeyValue { key: key.word(), value: value.word(), legacy: false })
+                pairs.push(KeyValue { key: key.word(), value: value.word(), legacy: false });
             }
             None => {
-                let message = format!("`{}` has no `=`", word.text());
+                let message = format!("`{}` has no `=`", shown(word.text()));
                 cx.report(
                     Diagnostic::error("missing-equals", word.span(), message)
                         .help("write every pair as name=value, and quote values that hold spaces"),

@@ -8,7 +8,7 @@ use crate::{
     flags::{Arity, Flag, Known},
     keyword::Keyword,
     mount::{self, csv_error, one_of},
-    suggest::nearest,
+    suggest::{nearest, shown},
     words::Head,
 };
 
@@ -32,7 +32,7 @@ pub(super) fn read(cx: &mut Cx<'_>, head: &Head<'_>) -> Option<Kind> {
 fn mode(cx: &mut Cx<'_>, word: Option<&Word>, what: &str, known: &[&'static str]) {
     let Some(word) = word else { return };
     if !known.contains(&word.text.as_str()) {
-        let message = format!("there is no {what} `{}`", word.text);
+        let message = format!("there is no {what} `{}`", shown(&word.text));
         cx.report(Diagnostic::error("unknown-mode", word.span, message).help(one_of(&word.text, known)));
     }
 }
@@ -78,7 +78,7 @@ fn check_device(cx: &mut Cx<'_>, word: &Word, fields: &[String]) {
             }),
         };
         if let Some(help) = wrong {
-            let message = format!("`{field}` is not valid for `--device`");
+            let message = format!("`{}` is not valid for `--device`", shown(field));
             cx.report(Diagnostic::error("invalid-device", word.span, message).help(help));
         }
     }
@@ -95,7 +95,7 @@ impl super::Body {
             strip_tabs: self.redirect.strip_tabs,
             fd: self.redirect.fd,
             span: self.span,
-            body_span: self.body_span,
+            body_span: self.content,
         }
     }
 }

@@ -1,0 +1,5 @@
+ARG VERSION=1
+WORKDIR /src
+COPY . .
+FROM alpine:${VERSION}
+RUN make

@@ -1,0 +1,8 @@
+FROM alpine
+ONBUILD ONBUILD RUN true
+ONBUILD FROM scratch
+ONBUILD MAINTAINER me
+ONBUILD COYP . .
+ONBUILD COPY .
+ONBUILD --later RUN true
+ONBUILD RUN --mount=type=bin true
