@@ -14,7 +14,7 @@ use rustix::{
 };
 
 use super::{
-    capabilities,
+    capabilities, filter,
     walk::{Missing, walk},
 };
 use crate::{
@@ -74,6 +74,8 @@ fn prepare(spec: &RunSpec) -> Result<(), Failure> {
         })?;
     }
     capabilities::bound()?;
+    // Needs CAP_SYS_ADMIN, which goes with the next steps.
+    filter::install()?;
     let groups: Vec<Gid> = spec.user.groups.iter().map(|group| Gid::from_raw(*group)).collect();
     set_thread_groups(&groups).during(|| format!("take the groups {:?}", spec.user.groups))?;
     set_thread_res_gid(gid, gid, gid).during(|| format!("become group {}", spec.user.gid))?;

@@ -6,6 +6,7 @@
 
 mod capabilities;
 mod command;
+mod filter;
 mod layers;
 mod mounts;
 mod pid1;
