@@ -1,0 +1,239 @@
+//! The driver: who is reconciled when, and the five steps.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures::StreamExt;
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::jiff::Timestamp;
+use kube::core::DeserializeGuard;
+use kube::runtime::controller::Action;
+use kube::runtime::events::{Recorder, Reporter};
+use kube::runtime::reflector::Store;
+use kube::runtime::{Controller, watcher};
+use kube::{Api, Client, ResourceExt};
+use slipway_crds::validate::validate;
+use slipway_crds::{ImageBuild, ImageBuildStatus};
+
+use crate::apply::{ApplyError, apply};
+use crate::metrics::Metrics;
+use crate::objects::labels;
+use crate::observe::{ObserveError, observe};
+use crate::plan::{self, Inputs};
+use crate::queue::{self, Entry, Limits, Slot};
+use crate::report::{ReportError, report};
+use crate::settings::Settings;
+
+type Guarded = DeserializeGuard<ImageBuild>;
+
+/// What reconciles share.
+pub struct Context {
+    client: Client,
+    settings: Settings,
+    recorder: Recorder,
+    metrics: Arc<Metrics>,
+    builds: Store<Guarded>,
+    /// Starts that were granted and that the watch may not show yet.
+    granted: Mutex<HashMap<String, Instant>>,
+    /// Each resource as it was last written: the watch may lag behind our own writes.
+    latest: Mutex<HashMap<String, ImageBuild>>,
+    failures: Mutex<HashMap<String, u32>>,
+}
+
+/// Why a reconcile failed; it is tried again.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum Error {
+    #[error("failed to observe")]
+    Observe(#[from] ObserveError),
+    #[error("failed to apply")]
+    Apply(#[from] ApplyError),
+    #[error("failed to report")]
+    Report(#[from] ReportError),
+}
+
+impl Error {
+    /// The label of the error metric.
+    fn label(&self) -> &'static str {
+        match self {
+            Self::Observe(_) => "observe",
+            Self::Apply(_) => "apply",
+            Self::Report(_) => "report",
+        }
+    }
+}
+
+/// Runs until `shutdown` resolves.
+pub async fn run(
+    client: Client,
+    namespace: Option<String>,
+    settings: Settings,
+    metrics: Arc<Metrics>,
+    shutdown: impl Future<Output = ()> + Send + Sync + 'static,
+) {
+    let builds: Api<Guarded> = scoped(&client, namespace.as_deref());
+    let pods: Api<Pod> = scoped(&client, namespace.as_deref());
+    let controller = Controller::new(builds, watcher::Config::default().any_semantic())
+        .owns(pods, watcher::Config::default().labels(&labels::managed_selector()))
+        .with_config(kube::runtime::controller::Config::default().concurrency(32))
+        .graceful_shutdown_on(shutdown);
+    let reporter = Reporter { controller: labels::MANAGER.into(), instance: std::env::var("HOSTNAME").ok() };
+    let context = Arc::new(Context {
+        recorder: Recorder::new(client.clone(), reporter),
+        client,
+        settings,
+        metrics,
+        builds: controller.store(),
+        granted: Mutex::default(),
+        latest: Mutex::default(),
+        failures: Mutex::default(),
+    });
+    controller
+        .run(reconcile, error_policy, context)
+        .for_each(|result| async move {
+            match result {
+                Ok(_) | Err(kube::runtime::controller::Error::ObjectNotFound(_)) => {}
+                Err(error) => tracing::debug!(%error, "reconcile"),
+            }
+        })
+        .await;
+}
+
+fn scoped<K>(client: &Client, namespace: Option<&str>) -> Api<K>
+where
+    K: kube::Resource<Scope = kube::core::NamespaceResourceScope>,
+    K::DynamicType: Default,
+{
+    match namespace {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
+    }
+}
+
+/// Brings one resource on: observe, validate, plan, apply, report.
+async fn reconcile(guarded: Arc<Guarded>, context: Arc<Context>) -> Result<Action, Error> {
+    let cached = match &guarded.0 {
+        Ok(build) => build,
+        Err(error) => {
+            // A resource that this version cannot read must not stop the others. It changes before it is looked at again.
+            tracing::warn!(name = guarded.name_any(), namespace = guarded.namespace(), error = %error.error, "not an ImageBuild that this version reads");
+            return Ok(Action::await_change());
+        }
+    };
+    if cached.metadata.deletion_timestamp.is_some() {
+        context.forget(cached);
+        return Ok(Action::await_change());
+    }
+    let started = Instant::now();
+    let build = context.freshest(cached);
+    let checked = validate(&build.spec, &context.settings.defaults);
+    let slot = context.slot(&build);
+    let facts = observe(&context.client, &build, checked.as_ref().ok(), &context.settings, slot).await?;
+    let inputs = Inputs {
+        build: &build,
+        valid: checked.as_ref().map_err(Vec::as_slice),
+        facts: &facts,
+        settings: &context.settings,
+        now: Timestamp::now(),
+    };
+    let mut plan = plan::plan(&inputs);
+    if let Err(error) = apply(&context.client, &build, &plan).await {
+        match (error.refusal(), checked.as_ref()) {
+            (Some(refusal), Ok(valid)) => {
+                plan = plan::refused(&inputs, valid, &refusal);
+                apply(&context.client, &build, &plan).await?;
+            }
+            _ => return Err(error.into()),
+        }
+    }
+    let written = report(&context.client, &context.recorder, &build, &plan).await?;
+    context.remember(&build, written, &plan.status);
+    context.metrics.reconciled(started.elapsed());
+    context.metrics.observe_transition(&build, &plan.status);
+    Ok(plan.requeue.map_or_else(Action::await_change, |after| Action::requeue(after.unsigned_abs())))
+}
+
+/// Tries again after 0.1 s, then twice as long each time, up to a minute.
+fn error_policy(guarded: Arc<Guarded>, error: &Error, context: Arc<Context>) -> Action {
+    let key = guarded.uid().unwrap_or_default();
+    let mut failures = context.failures.lock().unwrap_or_else(PoisonError::into_inner);
+    let count = failures.entry(key).or_default();
+    *count = count.saturating_add(1);
+    let wait = Duration::from_millis(100 << (*count).min(10)).min(Duration::from_secs(60));
+    context.metrics.failed(error.label());
+    let chain = std::iter::successors(Some(error as &dyn std::error::Error), |e| e.source()).map(ToString::to_string).collect::<Vec<_>>().join(": ");
+    tracing::warn!(name = guarded.name_any(), namespace = guarded.namespace(), error = chain, retry_in = ?wait, "reconcile failed");
+    Action::requeue(wait)
+}
+
+impl Context {
+    /// Returns the resource as last written by us where the watch has not caught up.
+    fn freshest(&self, cached: &ImageBuild) -> ImageBuild {
+        let latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        let version = |build: &ImageBuild| build.resource_version().and_then(|v| v.parse::<u64>().ok()).unwrap_or(0);
+        match cached.uid().and_then(|uid| latest.get(&uid)) {
+            Some(newer) if version(newer) > version(cached) => newer.clone(),
+            _ => cached.clone(),
+        }
+    }
+
+    fn remember(&self, build: &ImageBuild, written: Option<ImageBuild>, status: &ImageBuildStatus) {
+        let Some(uid) = build.uid() else { return };
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner).remove(&uid);
+        if status.started_at.is_none() || status.finished_at.is_some() {
+            self.granted.lock().unwrap_or_else(PoisonError::into_inner).remove(&uid);
+        }
+        if let Some(written) = written {
+            self.latest.lock().unwrap_or_else(PoisonError::into_inner).insert(uid, written);
+        }
+    }
+
+    fn forget(&self, build: &ImageBuild) {
+        let Some(uid) = build.uid() else { return };
+        self.granted.lock().unwrap_or_else(PoisonError::into_inner).remove(&uid);
+        self.latest.lock().unwrap_or_else(PoisonError::into_inner).remove(&uid);
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner).remove(&uid);
+    }
+
+    /// Asks the queue. A slot that is granted counts at once, before the watch shows it.
+    fn slot(&self, build: &ImageBuild) -> Slot {
+        let uid = build.uid().unwrap_or_default();
+        let mut granted = self.granted.lock().unwrap_or_else(PoisonError::into_inner);
+        granted.retain(|_, since| since.elapsed() < Duration::from_secs(60));
+        let mut entries: Vec<Entry> = self
+            .builds
+            .state()
+            .iter()
+            .filter_map(|guarded| guarded.0.as_ref().ok())
+            .filter(|other| other.uid().as_ref() != Some(&uid))
+            .filter_map(|other| entry(other, granted.contains_key(&other.uid().unwrap_or_default())))
+            .collect();
+        let running = build.status.as_ref().is_some_and(|s| s.started_at.is_some() && s.finished_at.is_none());
+        let now = Timestamp::now().as_microsecond();
+        let queued_at = build.status.as_ref().filter(|s| s.finished_at.is_none()).and_then(|s| s.queued_at.as_ref()).map_or(now, |t| t.0.as_microsecond());
+        let namespace = build.namespace().unwrap_or_default();
+        entries.push(Entry { uid: uid.clone(), namespace, running: false, queued_at: i128::from(queued_at) });
+        let limits = Limits { total: self.settings.max_builds, per_namespace: self.settings.max_builds_per_namespace };
+        let slot = queue::slot(&uid, &entries, limits);
+        self.metrics.queue(entries.iter().filter(|e| !e.running).count() - usize::from(running || slot == Slot::Go));
+        if slot == Slot::Go && !running {
+            granted.insert(uid, Instant::now());
+        }
+        slot
+    }
+}
+
+/// Returns the queue's view of a resource; none where it neither waits nor runs.
+fn entry(build: &ImageBuild, granted: bool) -> Option<Entry> {
+    let status = build.status.as_ref()?;
+    if status.run == 0 || status.finished_at.is_some() || (build.spec.suspend && status.started_at.is_none()) {
+        return None;
+    }
+    Some(Entry {
+        uid: build.uid()?,
+        namespace: build.namespace()?,
+        running: granted || status.started_at.is_some(),
+        queued_at: status.queued_at.as_ref().map_or(0, |t| i128::from(t.0.as_microsecond())),
+    })
+}

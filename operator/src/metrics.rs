@@ -1,0 +1,182 @@
+//! Metrics, with their names and help in one place: `docs/metrics.md` is checked against this.
+
+use std::time::Duration;
+
+use kube::ResourceExt;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+use slipway_crds::{ImageBuild, ImageBuildStatus};
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Outcome {
+    namespace: String,
+    result: String,
+    reason: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Namespaced {
+    namespace: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Phase {
+    phase: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Steps {
+    namespace: String,
+    cache: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct StageState {
+    state: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Step {
+    step: &'static str,
+}
+
+/// All metrics of the operator.
+pub struct Metrics {
+    registry: Registry,
+    builds: Family<Outcome, Counter>,
+    retries: Family<Namespaced, Counter>,
+    durations: Family<Phase, Histogram>,
+    stages: Family<StageState, Histogram>,
+    queued: Gauge,
+    image_bytes: Histogram,
+    layer_bytes: Histogram,
+    steps: Family<Steps, Counter>,
+    reused_bytes: Family<Namespaced, Counter>,
+    store_used: Family<Namespaced, Gauge>,
+    store_free: Family<Namespaced, Gauge>,
+    pushes: Family<Namespaced, Counter>,
+    reconcile: Histogram,
+    errors: Family<Step, Counter>,
+}
+
+fn seconds() -> Histogram {
+    Histogram::new(exponential_buckets(0.1, 2.0, 15))
+}
+
+fn bytes() -> Histogram {
+    Histogram::new(exponential_buckets(65_536.0, 4.0, 10))
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("slipway");
+        let metrics = Self {
+            builds: Family::default(),
+            retries: Family::default(),
+            durations: Family::new_with_constructor(seconds),
+            stages: Family::new_with_constructor(seconds),
+            queued: Gauge::default(),
+            image_bytes: bytes(),
+            layer_bytes: bytes(),
+            steps: Family::default(),
+            reused_bytes: Family::default(),
+            store_used: Family::default(),
+            store_free: Family::default(),
+            pushes: Family::default(),
+            reconcile: Histogram::new(exponential_buckets(0.001, 2.0, 14)),
+            errors: Family::default(),
+            registry: Registry::default(),
+        };
+        let r = &mut registry;
+        r.register("builds", "Finished builds by result and reason", metrics.builds.clone());
+        r.register("build_retries", "Builds tried again after a fault of the infrastructure", metrics.retries.clone());
+        r.register_with_unit("build_duration", "Time of finished builds by phase: queued, plan, build, push, total", Unit::Seconds, metrics.durations.clone());
+        r.register_with_unit("stage_duration", "Time of stages by their final state", Unit::Seconds, metrics.stages.clone());
+        r.register("queue_depth", "Builds that wait for a slot", metrics.queued.clone());
+        r.register_with_unit("image_size", "Compressed size of images", Unit::Bytes, metrics.image_bytes.clone());
+        r.register_with_unit("layer_size", "Compressed size of layers", Unit::Bytes, metrics.layer_bytes.clone());
+        r.register("steps", "Steps that make or change files, by whether the cache had them", metrics.steps.clone());
+        r.register_with_unit("cache_reused", "Bytes of layers that the cache spared", Unit::Bytes, metrics.reused_bytes.clone());
+        r.register_with_unit("store_used", "Bytes in the store, as last reported by a build", Unit::Bytes, metrics.store_used.clone());
+        r.register_with_unit("store_free", "Bytes free on the store's volume, as last reported by a build", Unit::Bytes, metrics.store_free.clone());
+        r.register("images_pushed", "Images pushed", metrics.pushes.clone());
+        r.register_with_unit("reconcile_duration", "Time of a reconcile", Unit::Seconds, metrics.reconcile.clone());
+        r.register("reconcile_errors", "Reconciles that failed, by step", metrics.errors.clone());
+        Self { registry, ..metrics }
+    }
+}
+
+impl Metrics {
+    /// Writes all metrics as OpenMetrics text.
+    pub fn text(&self) -> Result<String, std::fmt::Error> {
+        let mut text = String::new();
+        encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+
+    pub(crate) fn reconciled(&self, took: Duration) {
+        self.reconcile.observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn failed(&self, step: &'static str) {
+        self.errors.get_or_create(&Step { step }).inc();
+    }
+
+    pub(crate) fn queue(&self, waiting: usize) {
+        self.queued.set(i64::try_from(waiting).unwrap_or(i64::MAX));
+    }
+
+    /// Counts what a reconcile moved: a try that began anew, a build that ended.
+    pub(crate) fn observe_transition(&self, before: &ImageBuild, after: &ImageBuildStatus) {
+        let namespace = before.namespace().unwrap_or_default();
+        let own = Namespaced { namespace: namespace.clone() };
+        let old = before.status.clone().unwrap_or_default();
+        if after.run == old.run && after.attempt > old.attempt {
+            self.retries.get_or_create(&own).inc();
+        }
+        let ended = after.finished_at.is_some() && (old.finished_at.is_none() || old.run != after.run);
+        if !ended {
+            return;
+        }
+        let reason = after.failure.as_ref().map(|f| f.reason.clone()).unwrap_or_default();
+        self.builds.get_or_create(&Outcome { namespace: namespace.clone(), result: after.phase.clone(), reason }).inc();
+        if let Some(timing) = &after.timing {
+            let phases = [("queued", timing.queued), ("plan", timing.plan), ("build", timing.build), ("push", timing.push), ("total", timing.total)];
+            for (phase, seconds) in phases {
+                self.durations.get_or_create(&Phase { phase }).observe(seconds);
+            }
+        }
+        for stage in &after.stages {
+            if let Some(seconds) = stage.seconds {
+                self.stages.get_or_create(&StageState { state: stage.state.clone() }).observe(seconds);
+            }
+        }
+        if after.phase != "Succeeded" {
+            return;
+        }
+        for image in &after.images {
+            #[allow(clippy::cast_precision_loss)] // buckets are coarse
+            self.image_bytes.observe(image.size_bytes as f64);
+            for layer in &image.layers {
+                #[allow(clippy::cast_precision_loss)]
+                self.layer_bytes.observe(*layer as f64);
+            }
+            if image.reference.contains('@') {
+                self.pushes.get_or_create(&own).inc();
+            }
+        }
+        if let Some(cache) = &after.cache {
+            let count = |n: i32| u64::try_from(n).unwrap_or(0);
+            self.steps.get_or_create(&Steps { namespace: namespace.clone(), cache: "hit" }).inc_by(count(cache.hits));
+            self.steps.get_or_create(&Steps { namespace, cache: "miss" }).inc_by(count(cache.steps - cache.hits));
+            self.reused_bytes.get_or_create(&own).inc_by(u64::try_from(cache.bytes_reused).unwrap_or(0));
+            self.store_used.get_or_create(&own).set(cache.store_used);
+            self.store_free.get_or_create(&own).set(cache.store_free);
+        }
+    }
+}

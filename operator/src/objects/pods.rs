@@ -1,0 +1,287 @@
+//! The two kinds of pods: the build pod, which holds credentials and runs no user code, and stage pods, which do the opposite.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{
+    Affinity, ConfigMapVolumeSource, Container, EmptyDirVolumeSource, EnvVar, KeyToPath, LocalObjectReference,
+    PersistentVolumeClaimVolumeSource, Pod, PodAffinity, PodAffinityTerm, PodSpec, ResourceRequirements, SecretVolumeSource, Volume,
+    VolumeMount,
+};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use kube::ResourceExt;
+use slipway_crds::ImageBuild;
+use slipway_crds::validate::ValidBuild;
+use slipway_protocol::paths;
+use slipway_protocol::report::PlannedStage;
+
+use super::isolation::{self, Rung};
+use super::{labels, names, request};
+use crate::observe::Facts;
+use crate::plan::Attempt;
+use crate::settings::{Requests, Settings};
+
+/// Everything that pods are made from.
+pub struct Blueprint<'a> {
+    /// The resource.
+    pub build: &'a ImageBuild,
+    /// Its checked spec.
+    pub valid: &'a ValidBuild,
+    /// What was observed besides.
+    pub facts: &'a Facts,
+    /// The installation's settings.
+    pub settings: &'a Settings,
+    /// Which try.
+    pub attempt: Attempt,
+}
+
+const STORE: &str = "store";
+const SCRATCH: &str = "scratch";
+const SOURCE: &str = "source";
+
+impl Blueprint<'_> {
+    /// Makes the build pod.
+    pub fn build_pod(&self) -> Pod {
+        let attempt = self.attempt;
+        let name = names::part(&self.build.name_any(), attempt.run, "build", attempt.number);
+        let mut volumes = vec![
+            self.store_volume(),
+            empty_dir(SCRATCH),
+            Volume {
+                name: "request".into(),
+                config_map: Some(ConfigMapVolumeSource {
+                    name: names::request(&self.build.name_any(), attempt.run, attempt.number),
+                    items: Some(vec![item(paths::REQUEST_FILE, paths::REQUEST_FILE)]),
+                    ..ConfigMapVolumeSource::default()
+                }),
+                ..Volume::default()
+            },
+        ];
+        let mut mounts = vec![
+            VolumeMount { sub_path: Some(paths::STORE_SUB_PATH.into()), ..mount(STORE, paths::STORE) },
+            mount(SCRATCH, paths::SCRATCH),
+            VolumeMount { read_only: Some(true), ..mount("request", paths::REQUEST_DIR) },
+        ];
+        for (volume, at) in self.credentials().into_iter().chain(self.source_volume()) {
+            mounts.push(VolumeMount { read_only: Some(true), ..mount(&volume.name, &at) });
+            volumes.push(volume);
+        }
+        let container = |name: &str, args: Vec<String>| Container {
+            name: name.into(),
+            args: Some(args),
+            volume_mounts: Some(mounts.clone()),
+            security_context: Some(isolation::build_context()),
+            resources: Some(requests(&self.settings.build_pod_requests)),
+            ..self.container()
+        };
+        let spec = PodSpec {
+            init_containers: Some(vec![container(paths::PLAN_CONTAINER, paths::plan_args())]),
+            containers: vec![container(paths::CONDUCT_CONTAINER, paths::conduct_args())],
+            volumes: Some(volumes),
+            ..self.pod_spec(&BTreeMap::new(), &[])
+        };
+        self.pod(name, "build", None, spec)
+    }
+
+    /// Makes the pod that runs the stages with this number of the plan.
+    pub fn stage_pod(&self, number: u32, stages: &[&PlannedStage], rung: Rung, user_namespace: bool) -> Pod {
+        let attempt = self.attempt;
+        let part = if let [one] = stages { one.name.clone() } else { format!("stages-{number}") };
+        // A stage may carry any name, also the build pod's or that of another stage in other letters.
+        let part = if part.eq_ignore_ascii_case("build") || part == "request" { format!("stage-{part}") } else { part };
+        let part = if part.chars().all(|c| c.is_ascii_digit()) { format!("stage-{part}") } else { part };
+        let name = names::part(&self.build.name_any(), attempt.run, &part, attempt.number);
+        let id = names::build_id(&self.build.uid().unwrap_or_default(), attempt.run, attempt.number);
+        let wanted: Vec<&String> = stages.iter().flat_map(|stage| &stage.secrets).collect();
+        let own = stages.iter().find_map(|stage| self.valid.stages.get(&stage.name));
+        let mut volumes = vec![self.store_volume(), empty_dir(SCRATCH)];
+        let mut mounts = vec![
+            VolumeMount { sub_path: Some(paths::STORE_SUB_PATH.into()), read_only: Some(true), ..mount(STORE, paths::STORE) },
+            VolumeMount { sub_path: Some(paths::outbox_sub_path(&id, number)), ..mount(STORE, paths::OUTBOX) },
+            VolumeMount { sub_path: Some(paths::MOUNTS_SUB_PATH.into()), ..mount(STORE, paths::MOUNTS) },
+            mount(SCRATCH, paths::SCRATCH),
+        ];
+        for (at, (id, key)) in self.valid.secrets.iter().filter(|(id, _)| wanted.contains(id)).enumerate() {
+            let volume = format!("secret-{at}");
+            mounts.push(VolumeMount {
+                sub_path: Some(id.clone()),
+                read_only: Some(true),
+                ..mount(&volume, &format!("{}/{id}", paths::SECRETS))
+            });
+            volumes.push(Volume {
+                name: volume,
+                secret: Some(SecretVolumeSource {
+                    secret_name: Some(key.name.clone()),
+                    items: Some(vec![item(&key.key, id)]),
+                    default_mode: Some(0o400),
+                    optional: Some(false),
+                }),
+                ..Volume::default()
+            });
+        }
+        let resources = own
+            .and_then(|s| s.resources.clone())
+            .or_else(|| self.valid.pod.resources.clone())
+            .unwrap_or_else(|| requests(&self.settings.stage_pod_requests));
+        let container = Container {
+            name: paths::STAGE_CONTAINER.into(),
+            args: Some(paths::stage_args(&id, number)),
+            volume_mounts: Some(mounts),
+            security_context: Some(isolation::stage_context(rung, user_namespace)),
+            resources: Some(resources),
+            ..self.container()
+        };
+        let empty = BTreeMap::new();
+        let (selector, tolerations) = own.map_or((&empty, &[][..]), |s| (&s.node_selector, &s.tolerations[..]));
+        let spec = PodSpec {
+            containers: vec![container],
+            volumes: Some(volumes),
+            host_users: user_namespace.then_some(false),
+            ..self.pod_spec(selector, tolerations)
+        };
+        self.pod(name, "stage", Some(number), spec)
+    }
+
+    fn pod(&self, name: String, role: &str, number: Option<u32>, spec: PodSpec) -> Pod {
+        let mut all = self.valid.pod.labels.clone();
+        all.extend(labels::of_run(self.build, self.attempt.run, self.attempt.number));
+        all.insert(labels::ROLE.into(), role.into());
+        all.insert(labels::CLAIM.into(), self.valid.cache.claim.clone());
+        all.extend(number.map(|n| (labels::POD.to_owned(), n.to_string())));
+        let mut metadata = labels::owned(self.build, name, all);
+        let mut annotations = self.valid.pod.annotations.clone();
+        annotations.insert("cluster-autoscaler.kubernetes.io/safe-to-evict".into(), "false".into());
+        metadata.annotations = Some(annotations);
+        Pod { metadata, spec: Some(spec), status: None }
+    }
+
+    fn container(&self) -> Container {
+        Container {
+            image: Some(self.settings.executor_image.clone()),
+            image_pull_policy: Some(self.settings.executor_pull_policy.clone()),
+            env: Some(vec![EnvVar { name: paths::LOG_ENV.into(), value: Some(self.settings.log.clone()), value_from: None }]),
+            working_dir: Some(paths::SCRATCH.into()),
+            ..Container::default()
+        }
+    }
+
+    fn pod_spec(&self, selector: &BTreeMap<String, String>, tolerations: &[k8s_openapi::api::core::v1::Toleration]) -> PodSpec {
+        let pod = &self.valid.pod;
+        let mut all_selectors = pod.node_selector.clone();
+        all_selectors.extend(selector.clone());
+        let mut all_tolerations = pod.tolerations.clone();
+        all_tolerations.extend(tolerations.iter().cloned());
+        let pull = self.settings.image_pull_secrets.iter().cloned().chain(pod.image_pull_secrets.iter().map(|s| s.name.clone()));
+        PodSpec {
+            restart_policy: Some("Never".into()),
+            automount_service_account_token: Some(false),
+            enable_service_links: Some(false),
+            termination_grace_period_seconds: Some(5),
+            priority_class_name: pod.priority_class_name.clone(),
+            node_selector: (!all_selectors.is_empty()).then_some(all_selectors),
+            tolerations: (!all_tolerations.is_empty()).then_some(all_tolerations),
+            affinity: self.affinity(),
+            image_pull_secrets: {
+                let list: Vec<_> = pull.map(|name| LocalObjectReference { name }).collect();
+                (!list.is_empty()).then_some(list)
+            },
+            ..PodSpec::default()
+        }
+    }
+
+    /// A claim that one node may mount keeps all pods that use it on that node.
+    fn affinity(&self) -> Option<Affinity> {
+        let mut affinity = self.valid.pod.affinity.clone();
+        if self.facts.claim_is_shared {
+            return affinity;
+        }
+        let term = PodAffinityTerm {
+            label_selector: Some(LabelSelector {
+                match_labels: Some([(labels::CLAIM.to_owned(), self.valid.cache.claim.clone())].into()),
+                ..LabelSelector::default()
+            }),
+            topology_key: "kubernetes.io/hostname".into(),
+            ..PodAffinityTerm::default()
+        };
+        affinity
+            .get_or_insert_default()
+            .pod_affinity
+            .get_or_insert_with(PodAffinity::default)
+            .required_during_scheduling_ignored_during_execution
+            .get_or_insert_default()
+            .push(term);
+        affinity
+    }
+
+    fn store_volume(&self) -> Volume {
+        Volume {
+            name: STORE.into(),
+            persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource {
+                claim_name: self.valid.cache.claim.clone(),
+                read_only: None,
+            }),
+            ..Volume::default()
+        }
+    }
+
+    /// Returns the Secrets that only the build pod gets, and where.
+    fn credentials(&self) -> Vec<(Volume, String)> {
+        let git = self.valid.source.iter().filter_map(|s| s.git.as_ref()?.secret_ref.as_ref()).map(|s| s.name.clone());
+        let registries = request::push_secrets(self.valid, self.settings);
+        let mut names: Vec<String> = registries.into_iter().chain(git).collect();
+        names.dedup();
+        let optional = &self.settings.default_push_secret;
+        names
+            .iter()
+            .enumerate()
+            .map(|(at, name)| {
+                let source = SecretVolumeSource {
+                    secret_name: Some(name.clone()),
+                    default_mode: Some(0o400),
+                    optional: Some(name == optional),
+                    items: None,
+                };
+                let volume = Volume { name: format!("credentials-{at}"), secret: Some(source), ..Volume::default() };
+                (volume, format!("{}/{name}", paths::CREDENTIALS))
+            })
+            .collect()
+    }
+
+    fn source_volume(&self) -> Option<(Volume, String)> {
+        let source = self.valid.source.as_ref()?;
+        let volume = if let Some(files) = &source.files {
+            let items = files.keys().enumerate().map(|(at, path)| item(&request::file_key(at), path)).collect();
+            let name = names::request(&self.build.name_any(), self.attempt.run, self.attempt.number);
+            let config_map = ConfigMapVolumeSource { name, items: Some(items), ..ConfigMapVolumeSource::default() };
+            Volume { name: SOURCE.into(), config_map: Some(config_map), ..Volume::default() }
+        } else if let Some(map) = &source.config_map {
+            let config_map = ConfigMapVolumeSource { name: map.name.clone(), ..ConfigMapVolumeSource::default() };
+            Volume { name: SOURCE.into(), config_map: Some(config_map), ..Volume::default() }
+        } else {
+            let claim_name = source.volume.as_ref()?.claim.clone();
+            let claim = PersistentVolumeClaimVolumeSource { claim_name, read_only: Some(true) };
+            Volume { name: SOURCE.into(), persistent_volume_claim: Some(claim), ..Volume::default() }
+        };
+        Some((volume, paths::SOURCE_DIR.to_owned()))
+    }
+}
+
+fn item(key: &str, path: &str) -> KeyToPath {
+    KeyToPath { key: key.into(), path: path.into(), mode: None }
+}
+
+fn mount(name: &str, path: &str) -> VolumeMount {
+    VolumeMount { name: name.into(), mount_path: path.into(), ..VolumeMount::default() }
+}
+
+fn empty_dir(name: &str) -> Volume {
+    Volume { name: name.into(), empty_dir: Some(EmptyDirVolumeSource::default()), ..Volume::default() }
+}
+
+fn requests(requests: &Requests) -> ResourceRequirements {
+    let list = [("cpu", &requests.cpu), ("memory", &requests.memory)];
+    ResourceRequirements {
+        requests: Some(list.map(|(name, amount)| (name.to_owned(), Quantity(amount.clone()))).into()),
+        ..ResourceRequirements::default()
+    }
+}

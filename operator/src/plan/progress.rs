@@ -1,0 +1,263 @@
+//! Follows the pods of a try: from what they say to the status, and to the end.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use slipway_crds::quantity;
+use slipway_crds::status::{IsolationStatus, SourceStatus, StageStatus};
+use slipway_crds::validate::ValidBuild;
+use slipway_protocol::report::{PlanReport, StageReport};
+
+use super::conditions::{self, reasons, types};
+use super::result::{self, failure};
+use super::{Attempt, Inputs, Plan};
+use crate::observe::Facts;
+use crate::pod_view::{End, PodView, Progress, Role};
+
+/// How long a pod may be stuck before the build gives up: image pulls and missing keys do not mend themselves.
+const STUCK_LIMIT: f64 = 120.0;
+/// How long a pod with a user namespace may take to start before it is tried without.
+const USER_NAMESPACE_LIMIT: f64 = 45.0;
+/// How long the end waits for the last words of stage pods.
+const LAST_WORDS: f64 = 5.0;
+
+/// Returns the plan of a try once there is one.
+pub(super) fn plan_report(facts: &Facts, attempt: Attempt) -> Option<&PlanReport> {
+    match &build_pod(facts, attempt)?.plan {
+        Progress::Ended(End { exit_code: 0, report: Ok(report), .. }) => Some(report),
+        _ => None,
+    }
+}
+
+fn build_pod(facts: &Facts, attempt: Attempt) -> Option<&PodView> {
+    of_attempt(facts, attempt).find(|p| p.role == Role::Build)
+}
+
+fn of_attempt(facts: &Facts, attempt: Attempt) -> impl Iterator<Item = &PodView> {
+    facts.pods.iter().filter(move |p| p.run == attempt.run && p.attempt == attempt.number)
+}
+
+/// Reads the pods of a try and moves the status on.
+pub(super) fn follow(inputs: &Inputs, valid: &ValidBuild, attempt: Attempt, plan: &mut Plan) {
+    if plan.status.finished_at.is_some() {
+        return; // something above has ended it
+    }
+    let Some(pod) = build_pod(inputs.facts, attempt) else {
+        plan.status.phase = "Planning".into();
+        return conditions::waiting(plan, inputs, reasons::PROGRESSING, "the build pod is being made");
+    };
+    if let Some(why) = lost(pod) {
+        return result::retry(inputs, valid, plan, failure(reasons::POD_LOST, &format!("the build pod {} was lost: {why}", pod.name)));
+    }
+    match &pod.plan {
+        Progress::Ended(End { exit_code: 0, report: Ok(report), .. }) => planned(inputs, report, plan),
+        Progress::Ended(end) => {
+            let failed = end.report.as_ref().ok().and_then(|r| r.failure.clone());
+            return result::ended(inputs, valid, plan, pod, "plan", &end.reason, end.exit_code, failed);
+        }
+        other => return starting(inputs, valid, pod, other, plan),
+    }
+    for stage_pod in of_attempt(inputs.facts, attempt) {
+        if let Role::Stage(number) = stage_pod.role {
+            stage(inputs, number, stage_pod, plan);
+            if trouble(inputs, valid, stage_pod, plan) {
+                return;
+            }
+        }
+    }
+    count(plan);
+    match &pod.conduct {
+        Progress::Ended(End { exit_code: 0, report: Ok(report), .. }) => {
+            let talking = of_attempt(inputs.facts, attempt).any(|p| !p.over && matches!(p.role, Role::Stage(_)));
+            let since = pod.ended.map_or(0.0, |t| inputs.now.duration_since(t).as_secs_f64());
+            if talking && since < LAST_WORDS {
+                plan.requeue = Some(SignedDuration::from_millis(300));
+                running(inputs, plan);
+            } else {
+                result::succeed(inputs, valid, plan, report);
+            }
+        }
+        Progress::Ended(end) => {
+            let failed = end.report.as_ref().ok().and_then(|r| r.failure.clone());
+            result::ended(inputs, valid, plan, pod, "conduct", &end.reason, end.exit_code, failed);
+        }
+        Progress::Stuck(..) => starting(inputs, valid, pod, &pod.conduct, plan),
+        Progress::Waiting | Progress::Running => running(inputs, plan),
+    }
+}
+
+/// Why a pod is lost, where it is.
+fn lost(pod: &PodView) -> Option<String> {
+    pod.disrupted.clone().or_else(|| (pod.deleting && !pod.over).then(|| "it was deleted".to_owned()))
+}
+
+/// The plan is there: the stages come into the status.
+fn planned(inputs: &Inputs, report: &PlanReport, plan: &mut Plan) {
+    let status = &mut plan.status;
+    status.source = Some(SourceStatus { revision: report.revision.clone(), digest: report.source_digest.clone() });
+    status.pruned_stages = i32::try_from(report.pruned).unwrap_or(i32::MAX);
+    status.warnings.clone_from(&report.warnings);
+    status.timing.get_or_insert_default().plan = report.seconds;
+    let numbers = |count: u32| i32::try_from(count).unwrap_or(i32::MAX);
+    status.stages = report
+        .stages
+        .iter()
+        .map(|stage| StageStatus {
+            name: stage.name.clone(),
+            state: if stage.steps == stage.cached { "Cached" } else { "Waiting" }.into(),
+            steps: numbers(stage.steps),
+            cached: numbers(stage.cached),
+            why: stage.why.clone(),
+            ..StageStatus::default()
+        })
+        .collect();
+    let cache = status.cache.get_or_insert_default();
+    cache.steps = numbers(report.stages.iter().map(|s| s.steps).sum());
+    cache.hits = numbers(report.stages.iter().map(|s| s.cached).sum());
+    let revision = if report.revision.is_empty() { "the source is there".to_owned() } else { report.revision.clone() };
+    conditions::set(plan, inputs, types::SOURCE_READY, "True", reasons::SUCCEEDED, &revision);
+    let planned = format!("{} stages, {} of {} steps cached", report.stages.len(), cache_hits(plan), cache_steps(plan));
+    conditions::set(plan, inputs, types::PLANNED, "True", reasons::SUCCEEDED, &planned);
+}
+
+fn cache_hits(plan: &Plan) -> i32 {
+    plan.status.cache.as_ref().map_or(0, |c| c.hits)
+}
+
+fn cache_steps(plan: &Plan) -> i32 {
+    plan.status.cache.as_ref().map_or(0, |c| c.steps)
+}
+
+/// What a stage pod says comes into the status.
+fn stage(inputs: &Inputs, number: u32, pod: &PodView, plan: &mut Plan) {
+    let attempt = Attempt { run: pod.run, number: pod.attempt };
+    let Some(report) = plan_report(inputs.facts, attempt) else { return };
+    for planned in report.stages.iter().filter(|s| s.pod == Some(number)) {
+        let Some(status) = plan.status.stages.iter_mut().find(|s| s.name == planned.name) else { continue };
+        status.pod.clone_from(&pod.name);
+        match &pod.stage {
+            Progress::Running => {
+                status.state = "Running".into();
+                status.started = pod.started.map(Time);
+            }
+            Progress::Ended(End { report: Ok(report), .. }) => {
+                if let Some(said) = report.stages.iter().find(|s| s.name == planned.name) {
+                    fill(status, said);
+                }
+            }
+            Progress::Ended(_) => status.state = "Failed".into(),
+            Progress::Waiting | Progress::Stuck(..) => {}
+        }
+    }
+    if let Progress::Ended(End { report: Ok(report), .. }) = &pod.stage
+        && !report.isolation.is_empty()
+        && !plan.status.isolation.as_ref().is_some_and(|i| i.reason == reasons::NO_USER_NAMESPACE)
+    {
+        plan.status.isolation = Some(IsolationStatus { way: report.isolation.clone(), reason: report.isolation_reason.clone() });
+    }
+}
+
+/// Writes a stage's report into its status.
+pub(super) fn fill(status: &mut StageStatus, said: &StageReport) {
+    let time = |seconds: f64| {
+        #[allow(clippy::cast_possible_truncation)] // microseconds since 1970 fit
+        Timestamp::from_microsecond((seconds * 1e6) as i64).ok().filter(|_| seconds > 0.0).map(Time)
+    };
+    status.state = if said.failure.is_some() {
+        "Failed"
+    } else if said.ran == 0 {
+        "Cached"
+    } else {
+        "Succeeded"
+    }
+    .into();
+    status.started = time(said.started);
+    status.finished = time(said.finished);
+    status.seconds = Some(round(said.finished - said.started));
+    status.waited = (said.waited >= 0.01).then(|| round(said.waited));
+    status.cached = i32::try_from(said.cached).unwrap_or(i32::MAX);
+    status.size = quantity::human(said.size);
+}
+
+/// Cuts seconds to milliseconds.
+pub(super) fn round(seconds: f64) -> f64 {
+    (seconds.max(0.0) * 1000.0).round() / 1000.0
+}
+
+/// Looks for what is wrong with a stage pod. Returns true where that ended the try.
+fn trouble(inputs: &Inputs, valid: &ValidBuild, pod: &PodView, plan: &mut Plan) -> bool {
+    if let Some(why) = pod.disrupted.clone() {
+        let message = format!("the stage pod {} was lost: {why}", pod.name);
+        result::retry(inputs, valid, plan, failure(reasons::POD_LOST, &message));
+        return true;
+    }
+    let age = pod.created.map_or(0.0, |t| inputs.now.duration_since(t).as_secs_f64());
+    match &pod.stage {
+        Progress::Ended(end) if end.exit_code != 0 => {
+            let failed = end.report.as_ref().ok().and_then(|r| r.stages.iter().find_map(|s| s.failure.clone()));
+            // A stage that was told to stop only follows another failure, which has or will have its own words.
+            if failed.is_none() && end.exit_code == i32::from(slipway_protocol::paths::EXIT_CANCELLED) {
+                return false;
+            }
+            result::ended(inputs, valid, plan, pod, "stage", &end.reason, end.exit_code, failed);
+            true
+        }
+        Progress::Stuck(reason, message) if age > STUCK_LIMIT => {
+            let message = format!("the stage pod {} cannot start: {reason}: {message}", pod.name);
+            result::fail(inputs, valid, plan, failure(reasons::POD_STUCK, &message));
+            true
+        }
+        Progress::Waiting if pod.user_namespace && pod.unschedulable.is_none() && age > USER_NAMESPACE_LIMIT && !pod.deleting => {
+            plan.status.isolation = Some(IsolationStatus { way: String::new(), reason: reasons::NO_USER_NAMESPACE.into() });
+            plan.delete_pods.push(pod.name.clone());
+            false
+        }
+        Progress::Waiting | Progress::Stuck(..) => {
+            let soon = SignedDuration::from_secs(5);
+            plan.requeue = Some(plan.requeue.map_or(soon, |at| at.min(soon)));
+            false
+        }
+        _ => false,
+    }
+}
+
+/// The build pod has not got to its work yet.
+fn starting<R>(inputs: &Inputs, valid: &ValidBuild, pod: &PodView, progress: &Progress<R>, plan: &mut Plan) {
+    plan.status.phase = "Planning".into();
+    let age = pod.created.map_or(0.0, |t| inputs.now.duration_since(t).as_secs_f64());
+    let message = match (progress, &pod.unschedulable) {
+        (Progress::Stuck(reason, message), _) => {
+            let text = format!("the build pod {} cannot start: {reason}: {message}", pod.name);
+            if age > STUCK_LIMIT {
+                return result::fail(inputs, valid, plan, failure(reasons::POD_STUCK, &text));
+            }
+            plan.requeue = Some(SignedDuration::from_secs(10));
+            text
+        }
+        (_, Some(why)) => format!("no node takes the build pod: {why}"),
+        (Progress::Running, None) => "the build is being planned".to_owned(),
+        _ => "the build pod is starting".to_owned(),
+    };
+    conditions::waiting(plan, inputs, reasons::PROGRESSING, &message);
+}
+
+fn running(inputs: &Inputs, plan: &mut Plan) {
+    let open: Vec<&str> = plan.status.stages.iter().filter(|s| !done(s)).map(|s| s.name.as_str()).collect();
+    let message = if open.is_empty() {
+        plan.status.phase = "Pushing".into();
+        "all stages are done; the images are being written".to_owned()
+    } else {
+        plan.status.phase = "Running".into();
+        format!("stages done: {}; to do: {}", plan.status.progress, open.join(", "))
+    };
+    conditions::waiting(plan, inputs, reasons::PROGRESSING, &message);
+}
+
+fn done(stage: &StageStatus) -> bool {
+    matches!(stage.state.as_str(), "Succeeded" | "Cached")
+}
+
+/// Counts the stages that are done.
+pub(super) fn count(plan: &mut Plan) {
+    let done = plan.status.stages.iter().filter(|s| done(s)).count();
+    plan.status.progress = format!("{done}/{}", plan.status.stages.len());
+}

@@ -1,0 +1,91 @@
+//! A seeded walk: reconciles come at any time, any number of times, and pods say things in any order or vanish. Whatever
+//! happens, each build ends, the status is consistent, and a finished build is left alone.
+
+use slipway_protocol::report::{BuildReport, Failure};
+
+use super::world::{World, ended};
+use crate::pod_view::{Progress, Role};
+
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % sides
+    }
+}
+
+/// One thing happens in the world.
+fn happen(world: &mut World, dice: &mut Dice) {
+    let (attempt, run) = (world.status().attempt, world.status().run);
+    let names: Vec<(String, Role)> =
+        world.facts.pods.iter().filter(|p| p.run == run && p.attempt == attempt && !p.over).map(|p| (p.name.clone(), p.role)).collect();
+    if names.is_empty() {
+        return;
+    }
+    let (name, role) = names[usize::try_from(dice.roll(names.len() as u64)).unwrap()].clone();
+    let planned = world.facts.pods.iter().any(|p| p.role == Role::Build && p.attempt == attempt && matches!(p.plan, Progress::Ended(_)));
+    match (role, dice.roll(20)) {
+        (_, 0) => world.facts.pods.retain(|p| p.name != name),
+        (_, 1) => world.pod(&name).disrupted = Some("Evicted".into()),
+        (Role::Stage(_), 2) => {
+            let said = Failure { reason: "RunFailed".into(), message: "exit code 1".into(), ..Failure::default() };
+            let stage = if name.contains("deps") { "deps" } else { "compile" };
+            world.say_stage(&name, stage, Some(said));
+        }
+        (Role::Build, 3) if planned => {
+            let pod = world.pod(&name);
+            pod.conduct = ended::<BuildReport>(137, "Error", Err(String::new()));
+            pod.over = true;
+        }
+        (Role::Build, 4..) if !planned => world.say_plan(),
+        (Role::Stage(_), 4..12) => world.pod(&name).stage = Progress::Running,
+        (Role::Stage(_), _) => world.say_stage(&name, if name.contains("deps") { "deps" } else { "compile" }, None),
+        (Role::Build, _) => {
+            let open = world.facts.pods.iter().filter(|p| p.attempt == attempt && matches!(p.role, Role::Stage(_)) && !p.over).count();
+            if world.facts.pods.iter().filter(|p| p.attempt == attempt).count() == 3 && open == 0 {
+                world.say_built();
+            }
+        }
+    }
+}
+
+#[test]
+fn every_build_ends_and_stays_ended() {
+    for seed in 0..400 {
+        let mut dice = Dice(seed);
+        let mut world = World::simple();
+        let mut steps = 0;
+        while world.status().finished_at.is_none() {
+            for _ in 0..dice.roll(3) {
+                happen(&mut world, &mut dice);
+            }
+            world.pass(i64::try_from(dice.roll(4)).unwrap());
+            for _ in 0..=dice.roll(2) {
+                world.step();
+            }
+            consistent(&world, seed);
+            steps += 1;
+            assert!(steps < 5000, "seed {seed}: the build does not end: {:?}", world.status());
+        }
+        let end = world.status();
+        for _ in 0..3 {
+            world.pass(1);
+            world.step();
+        }
+        assert_eq!(world.status(), end, "seed {seed}");
+        assert!(world.facts.pods.iter().all(|p| p.over || p.disrupted.is_some()), "seed {seed}: a pod runs on");
+    }
+}
+
+/// What must hold of every status at any time.
+fn consistent(world: &World, seed: u64) {
+    let status = world.status();
+    let is = |type_: &str| world.condition(type_).is_some_and(|(status, _)| status == "True");
+    let exactly = [is("Ready"), is("Reconciling"), is("Stalled")].into_iter().filter(|x| *x).count();
+    assert_eq!(exactly, 1, "seed {seed}: {:#?}", status.conditions);
+    assert_eq!(status.finished_at.is_some(), !is("Reconciling"), "seed {seed}");
+    assert_eq!(status.failure.is_some(), is("Stalled"), "seed {seed}");
+    assert!(status.attempt <= 3, "seed {seed}");
+    assert!(status.conditions.iter().all(|c| c.observed_generation == Some(1)), "seed {seed}");
+}

@@ -1,0 +1,64 @@
+//! What starts a build: a changed spec, a new revision of a Flux source, an annotation. Nothing else.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::ResourceExt;
+use slipway_crds::status::{ImageBuildStatus, SourceStatus};
+use slipway_crds::{ImageBuild, ImageBuildSpec, RECONCILE_ANNOTATION, REBUILD_ANNOTATION};
+use slipway_oci::Digest;
+
+use super::{Event, Inputs, Plan, conditions};
+use crate::observe::Facts;
+
+/// Returns a digest of all that decides whether a build is due.
+pub(super) fn digest(build: &ImageBuild, facts: &Facts) -> String {
+    parts(build, facts).map(|(_, part)| Digest::of(part).hex()[..16].to_owned()).join("-")
+}
+
+/// The parts of the digest, each with the words for people.
+fn parts(build: &ImageBuild, facts: &Facts) -> [(&'static str, String); 4] {
+    // Suspending, keeping and placing do not change what comes out.
+    let spec = ImageBuildSpec { suspend: false, history: None, ..build.spec.clone() };
+    let annotation = |name: &str| build.annotations().get(name).cloned().unwrap_or_default();
+    [
+        ("spec changed", serde_json::to_string(&spec).unwrap_or_default()),
+        ("annotation slipway.dev/rebuild", annotation(REBUILD_ANNOTATION)),
+        ("annotation reconcile.fluxcd.io/requestedAt", annotation(RECONCILE_ANNOTATION)),
+        ("new source revision", facts.artifact.as_ref().map(|a| a.digest.clone()).unwrap_or_default()),
+    ]
+}
+
+/// Starts a new run; what still runs of an older one is given up.
+pub(super) fn start(inputs: &Inputs, wanted: String, plan: &mut Plan) {
+    let old = &plan.status;
+    let reason = if old.run == 0 { "created" } else { changed(inputs, &old.trigger_digest, &wanted) };
+    // A run that was never started has made nothing: the new one takes its number.
+    let run = if old.run > 0 && old.started_at.is_none() && old.finished_at.is_none() { old.run } else { old.run + 1 };
+    let status = ImageBuildStatus {
+        observed_generation: old.observed_generation,
+        phase: "Pending".into(),
+        conditions: old.conditions.clone(),
+        run,
+        attempt: 1,
+        trigger: reason.into(),
+        trigger_digest: wanted,
+        last_handled_reconcile_at: inputs.build.annotations().get(RECONCILE_ANNOTATION).cloned(),
+        queued_at: Some(Time(inputs.now)),
+        history: old.history.clone(),
+        // The last good image stays in sight while the next one is made.
+        images: old.images.clone(),
+        digest: old.digest.clone(),
+        size: old.size.clone(),
+        source: Some(SourceStatus { revision: inputs.facts.artifact.as_ref().map(|a| a.revision.clone()).unwrap_or_default(), ..SourceStatus::default() })
+            .filter(|s| !s.revision.is_empty()),
+        ..ImageBuildStatus::default()
+    };
+    plan.events.push(Event { warning: false, reason: "BuildQueued".into(), note: format!("build {}: {reason}", status.run) });
+    plan.status = status;
+    conditions::waiting(plan, inputs, conditions::reasons::PROGRESSING, &format!("build {} is starting: {reason}", plan.status.run));
+}
+
+/// Says which part of the digest changed.
+fn changed(inputs: &Inputs, old: &str, new: &str) -> &'static str {
+    let names = parts(inputs.build, inputs.facts).map(|(name, _)| name);
+    old.split('-').zip(new.split('-')).zip(names).find(|((old, new), _)| old != new).map_or("spec changed", |(_, name)| name)
+}

@@ -1,0 +1,159 @@
+//! What the operator needs to know of a pod, read from its object. Pure.
+
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
+use k8s_openapi::jiff::Timestamp;
+use slipway_protocol::message::{self, Message};
+use slipway_protocol::paths;
+use slipway_protocol::report::{BuildReport, PlanReport, StagePodReport};
+
+use crate::objects::labels;
+
+#[cfg(test)]
+mod tests;
+
+/// What a pod is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// Plans, conducts and pushes.
+    Build,
+    /// Runs stages: the number of the plan's pod.
+    Stage(u32),
+}
+
+/// How a container stands.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Progress<R> {
+    /// Not started; why, where the kubelet says so.
+    #[default]
+    Waiting,
+    /// The kubelet cannot start it: reason and message.
+    Stuck(String, String),
+    /// Running.
+    Running,
+    /// Ended, with its report.
+    Ended(End<R>),
+}
+
+/// How a container ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct End<R> {
+    /// The exit code.
+    pub exit_code: i32,
+    /// The kubelet's reason: `Completed`, `Error`, `OOMKilled`.
+    pub reason: String,
+    /// What the container said, or why that was not understood.
+    pub report: Result<R, String>,
+}
+
+/// One pod of a build.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PodView {
+    /// Its name.
+    pub name: String,
+    /// What it is for.
+    pub role: Role,
+    /// The build's number.
+    pub run: i64,
+    /// The try's number.
+    pub attempt: i32,
+    /// True where it is being deleted.
+    pub deleting: bool,
+    /// True once it has ended.
+    pub over: bool,
+    /// Why the cluster took it away: evicted, preempted, node lost.
+    pub disrupted: Option<String>,
+    /// Why no node takes it.
+    pub unschedulable: Option<String>,
+    /// When it was made.
+    pub created: Option<Timestamp>,
+    /// When its (main) container started.
+    pub started: Option<Timestamp>,
+    /// When that ended.
+    pub ended: Option<Timestamp>,
+    /// True where the pod has a user namespace of its own.
+    pub user_namespace: bool,
+    /// The init container of a build pod.
+    pub plan: Progress<PlanReport>,
+    /// The main container of a build pod.
+    pub conduct: Progress<BuildReport>,
+    /// The container of a stage pod.
+    pub stage: Progress<StagePodReport>,
+}
+
+impl PodView {
+    /// Reads a pod; none where it is not one of ours.
+    pub fn of(pod: &Pod) -> Option<Self> {
+        let meta = &pod.metadata;
+        let label = |name: &str| meta.labels.as_ref()?.get(name).map(String::as_str);
+        let role = match label(labels::ROLE)? {
+            "build" => Role::Build,
+            _ => Role::Stage(label(labels::POD)?.parse().ok()?),
+        };
+        let status = pod.status.clone().unwrap_or_default();
+        let phase = status.phase.as_deref().unwrap_or_default();
+        let conditions = status.conditions.unwrap_or_default();
+        let disrupted = conditions
+            .iter()
+            .find(|c| c.type_ == "DisruptionTarget" && c.status == "True")
+            .map(|c| c.reason.clone().unwrap_or_default())
+            .or_else(|| {
+                let reason = status.reason.clone().unwrap_or_default();
+                matches!(reason.as_str(), "Evicted" | "NodeLost" | "NodeShutdown" | "Preempting" | "Terminated" | "NodeAffinity").then_some(reason)
+            })
+            .or_else(|| (phase == "Unknown").then(|| "NodeLost".to_owned()));
+        let unschedulable = conditions
+            .iter()
+            .find(|c| c.type_ == "PodScheduled" && c.status == "False")
+            .map(|c| c.message.clone().unwrap_or_default());
+        let init = status.init_container_statuses.unwrap_or_default();
+        let main = status.container_statuses.unwrap_or_default();
+        let find = |list: &[ContainerStatus], name: &str| list.iter().find(|c| c.name == name).cloned();
+        let conduct = find(&main, paths::CONDUCT_CONTAINER);
+        let stage = find(&main, paths::STAGE_CONTAINER);
+        let (started, ended) = conduct.as_ref().or(stage.as_ref()).map_or((None, None), times);
+        Some(Self {
+            name: meta.name.clone().unwrap_or_default(),
+            role,
+            run: label(labels::RUN)?.parse().ok()?,
+            attempt: label(labels::ATTEMPT)?.parse().ok()?,
+            deleting: meta.deletion_timestamp.is_some(),
+            over: matches!(phase, "Succeeded" | "Failed"),
+            disrupted,
+            unschedulable,
+            created: meta.creation_timestamp.as_ref().map(|t| t.0),
+            started,
+            ended,
+            user_namespace: pod.spec.as_ref().and_then(|s| s.host_users) == Some(false),
+            plan: progress(find(&init, paths::PLAN_CONTAINER).as_ref()),
+            conduct: progress(conduct.as_ref()),
+            stage: progress(stage.as_ref()),
+        })
+    }
+}
+
+fn times(status: &ContainerStatus) -> (Option<Timestamp>, Option<Timestamp>) {
+    let Some(state) = &status.state else { return (None, None) };
+    match (&state.running, &state.terminated) {
+        (Some(running), _) => (running.started_at.as_ref().map(|t| t.0), None),
+        (None, Some(ended)) => (ended.started_at.as_ref().map(|t| t.0), ended.finished_at.as_ref().map(|t| t.0)),
+        (None, None) => (None, None),
+    }
+}
+
+fn progress<R: Message>(status: Option<&ContainerStatus>) -> Progress<R> {
+    let Some(state) = status.and_then(|s| s.state.as_ref()) else { return Progress::Waiting };
+    if let Some(ended) = &state.terminated {
+        let report = message::decode(ended.message.as_deref().unwrap_or_default()).map_err(|error| error.to_string());
+        return Progress::Ended(End { exit_code: ended.exit_code, reason: ended.reason.clone().unwrap_or_default(), report });
+    }
+    if state.running.is_some() {
+        return Progress::Running;
+    }
+    let waiting = state.waiting.clone().unwrap_or_default();
+    match waiting.reason.as_deref() {
+        Some(reason @ ("ImagePullBackOff" | "ErrImagePull" | "InvalidImageName" | "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError")) => {
+            Progress::Stuck(reason.to_owned(), waiting.message.unwrap_or_default())
+        }
+        _ => Progress::Waiting,
+    }
+}
