@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 use slipway_oci::{Digest, History, ImageConfig, Platform};
 
-use crate::key::{Key, KeyPart};
+use crate::key::{Key, KeyPart, Tree};
 
 /// The version of this format; a reader refuses another one.
 pub const VERSION: u32 = 1;
@@ -74,6 +74,8 @@ pub struct Stage {
     pub key: Key,
     /// The line of its `FROM`.
     pub line: usize,
+    /// What its commands run on: the graph's platform, unless its `FROM` says `--platform=`.
+    pub platform: Platform,
 }
 
 /// What a stage starts from.
@@ -104,6 +106,8 @@ pub struct Step {
     pub key: Key,
     /// What went into the key, for [`crate::explain`].
     pub parts: Vec<KeyPart>,
+    /// How each tree that `op` reads entered the key, in the order of [`Op::reads`].
+    pub trees: Vec<Tree>,
     /// What it adds to the image's history (`created` is filled in later).
     pub history: History,
     /// True where the user asked not to take it from the cache.
@@ -173,7 +177,7 @@ pub enum CopyItem {
     Path {
         /// The tree.
         input: Input,
-        /// The path or pattern.
+        /// The path or pattern: absolute and clean. With `parents`, `/./` marks where the kept part begins.
         pattern: String,
     },
     /// A here-document.
@@ -272,12 +276,40 @@ pub struct RunMount {
 #[allow(missing_docs)]
 pub enum MountSource {
     /// A tree's path; writes, where allowed, are thrown away.
-    Bind { input: Input, path: String, writable: bool },
+    Bind {
+        input: Input,
+        path: String,
+        writable: bool,
+    },
     /// A directory that lives on between builds.
-    Cache { id: String, sharing: Sharing, from: Input, path: String, readonly: bool, uid: Option<u32>, gid: Option<u32>, mode: Option<u32> },
-    Tmpfs { size: Option<u64> },
-    Secret { id: String, required: bool, uid: u32, gid: u32, mode: u32, env: Option<String> },
-    Ssh { id: String, required: bool, uid: u32, gid: u32, mode: u32 },
+    Cache {
+        id: String,
+        sharing: Sharing,
+        from: Input,
+        path: String,
+        readonly: bool,
+        uid: Option<u32>,
+        gid: Option<u32>,
+        mode: Option<u32>,
+    },
+    Tmpfs {
+        size: Option<u64>,
+    },
+    Secret {
+        id: String,
+        required: bool,
+        uid: u32,
+        gid: u32,
+        mode: u32,
+        env: Option<String>,
+    },
+    Ssh {
+        id: String,
+        required: bool,
+        uid: u32,
+        gid: u32,
+        mode: u32,
+    },
 }
 
 /// How a cache mount is shared.

@@ -1,9 +1,18 @@
 //! Cache keys: typed, length-prefixed, injective.
+//!
+//! [`encode`] turns typed values into bytes that can be read back in one way only; [`step`] says which parts of an
+//! operation decide its result.
+
+pub mod encode;
+pub mod step;
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use slipway_oci::Digest;
+
+pub use self::encode::Encoder;
+pub use self::step::{content_key, image_key, layer_key, scratch_key, step_key};
 
 /// The name of a result: equal keys, equal file systems.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -29,4 +38,14 @@ pub struct KeyPart {
     pub name: String,
     /// Its value, or the digest of it where it is long or a file.
     pub value: String,
+}
+
+/// How a file tree that a step reads enters the step's key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Tree {
+    /// By what is selected of it.
+    Content(Digest),
+    /// By the key of the whole tree: no content is needed to know it.
+    Key(Key),
 }

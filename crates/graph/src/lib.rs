@@ -1,6 +1,25 @@
 //! From stages to a content-addressed graph of steps: prune, order, keys, explanation, pictures.
 //!
-//! Pure: what is not in the Dockerfile (base images, contents of contexts) comes in as [`facts`](crate) values.
+//! Pure: what is not in the Dockerfile (base images, contents of contexts) comes in as [`facts`] values.
+//!
+//! - [`outline()`] says which stages there are and how they hang together, without any network;
+//! - [`lower()`] makes the [`ir::Graph`] that is run, with a [`key::Key`] for every step;
+//! - [`explain()`] says why a step is not cached;
+//! - [`picture`] draws an outline.
 
+pub mod facts;
 pub mod ir;
 pub mod key;
+pub mod lower;
+pub mod outline;
+mod remote;
+pub mod request;
+mod suggest;
+mod words;
+
+pub use facts::{ContentFact, ContentNeed, Facts, ImageFact, ImageNeed, KnownFacts, Needs, Selection};
+pub use ir::Graph;
+pub use key::{Key, KeyPart, content_key, step_key};
+pub use lower::{Lowered, lower};
+pub use outline::{Outline, outline};
+pub use request::Request;
