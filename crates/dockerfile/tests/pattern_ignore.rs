@@ -101,6 +101,7 @@ fn malformed_lines_are_errors_with_their_number() {
     let table = [
         ("a\n!\n", 2, IgnoreErrorKind::LoneNegation),
         ("# c\n\n  !  ", 3, IgnoreErrorKind::LoneNegation),
+        ("!/", 1, IgnoreErrorKind::LoneNegation),
         ("a\n[", 2, IgnoreErrorKind::Pattern(PatternError::OpenBracket)),
         ("x[]", 1, IgnoreErrorKind::Pattern(PatternError::EmptyBracket)),
         ("x\\", 1, IgnoreErrorKind::Pattern(PatternError::TrailingEscape)),

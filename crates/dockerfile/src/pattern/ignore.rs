@@ -69,17 +69,13 @@ impl IgnoreFile {
             }
             let text = text.trim();
             let (negated, text) = text.strip_prefix('!').map_or((false, text), |rest| (true, rest.trim()));
-            if text.is_empty() {
-                if negated {
-                    return Err(error(IgnoreErrorKind::LoneNegation));
-                }
-                continue;
-            }
-            let cleaned = clean(text);
+            let cleaned = if text.is_empty() { String::new() } else { clean(text) };
             let pattern = if from_root { cleaned.strip_prefix('/').unwrap_or(&cleaned) } else { &cleaned };
-            if pattern.is_empty() {
-                // `/` alone names the root, which is never left out.
-                continue;
+            match (pattern.is_empty(), negated) {
+                (true, true) => return Err(error(IgnoreErrorKind::LoneNegation)),
+                // A blank line, or `/`: the root itself is never left out.
+                (true, false) => continue,
+                (false, _) => {}
             }
             rules.push(Rule::new(pattern, negated, line).map_err(|kind| error(kind.into()))?);
         }

@@ -1,8 +1,8 @@
 //! One line of an ignore file, compiled.
 //!
 //! Like Go's `filepath.Match` with `**` on top, and with Moby's habits: `**/x` also matches `x`, `x/**` matches all below `x` but not `x`, and
-//! `**x` (no slash) matches every path that ends in `x`. Moby goes through regular expressions, and some of their syntax leaks there (`\d`, `^`);
-//! here those are the characters themselves.
+//! `**x` (no slash) matches every path that ends in `x`. Moby goes through regular expressions, and some of their syntax leaks there (`\d`, `^`, a
+//! `*` inside `[…]`); here those are the characters themselves, and what is malformed is an error at once, not when a path reaches it.
 
 use super::{PatternError, class::Class, path::PathPattern};
 
