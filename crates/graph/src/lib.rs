@@ -5,8 +5,9 @@
 //! - [`outline()`] says which stages there are and how they hang together, without any network;
 //! - [`lower()`] makes the [`ir::Graph`] that is run, with a [`key::Key`] for every step;
 //! - [`explain()`] says why a step is not cached;
-//! - [`picture`] draws an outline.
+//! - `picture` draws an outline.
 
+pub mod explain;
 pub mod facts;
 pub mod ir;
 pub mod key;
@@ -17,6 +18,7 @@ pub mod request;
 mod suggest;
 mod words;
 
+pub use explain::{Explanation, explain};
 pub use facts::{ContentFact, ContentNeed, Facts, ImageFact, ImageNeed, KnownFacts, Needs, Selection};
 pub use ir::Graph;
 pub use key::{Key, KeyPart, content_key, step_key};
