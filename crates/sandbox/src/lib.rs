@@ -12,10 +12,12 @@ mod init;
 mod memory;
 mod overlay;
 mod probe;
+mod relay;
 mod root;
 pub mod spec;
 mod supervise;
 mod sys;
+mod userns;
 mod wire;
 
 pub use cancel::Cancel;
@@ -26,6 +28,8 @@ pub use overlay::Overlay;
 pub use probe::{Choice, Isolation, Probe, Way, choose, probe};
 pub use root::Root;
 pub use supervise::use_init_program;
+
+pub use userns::{UserNamespaceError, enter_user_namespace};
 
 use spec::RunSpec;
 

@@ -2,7 +2,13 @@
 
 use std::{fs, io, path::Path};
 
-use crate::{Cancel, Error, Finished, Sandbox, Stream, spec::RunSpec, supervise, wire::Order};
+use crate::{
+    Cancel, Error, Finished, Sandbox, Stream,
+    relay::{Access, Relay},
+    spec::{MountSource, RunSpec},
+    supervise,
+    wire::Order,
+};
 
 /// How many lower layers one overlay mount takes (the kernel's `OVL_MAX_STACK`).
 pub(crate) const MAX_LAYERS: usize = 500;
@@ -40,8 +46,10 @@ impl Overlay {
     ) -> Result<Finished, Error> {
         check(spec)?;
         empty(&spec.work)?;
-        let order = Order { spec: spec.clone(), user_namespace: self.user_namespace, probe };
+        let mut order = Order { spec: spec.clone(), user_namespace: self.user_namespace, probe };
+        let relays = relay_sockets(&mut order.spec)?;
         let result = supervise::run(&order, output, cancel);
+        drop(relays);
         let emptied = empty(&spec.work);
         let finished = result?;
         emptied?;
@@ -67,6 +75,23 @@ impl Sandbox for Overlay {
         }
         self.order(spec, false, output, cancel)
     }
+}
+
+/// Puts sockets of our own in the place of the host's.
+fn relay_sockets(spec: &mut RunSpec) -> Result<Vec<Relay>, Error> {
+    let mut relays = Vec::new();
+    for (index, mount) in spec.mounts.iter_mut().enumerate() {
+        if let MountSource::Socket { path, uid, gid, mode } = &mut mount.source {
+            let ours = spec.work.join(format!("socket-{index}"));
+            let access = Access { uid: *uid, gid: *gid, mode: *mode };
+            relays.push(Relay::start(path, &ours, access).map_err(|error| Error::Setup {
+                step: format!("hand the socket `{}` on", path.display()),
+                detail: error.to_string(),
+            })?);
+            *path = ours;
+        }
+    }
+    Ok(relays)
 }
 
 /// Refuses what the kernel would refuse with less clear words.

@@ -101,6 +101,43 @@ impl Bed {
         path
     }
 
+    /// Copies this very program and the libraries that it uses into the lowest layer.
+    pub fn add_this_program(&self, name: &str) {
+        let lower = self.spec.lowers.last().unwrap();
+        let maps = fs::read_to_string("/proc/self/maps").unwrap();
+        for path in maps.lines().filter_map(|line| line.find('/').map(|at| &line[at..])) {
+            let copy = lower.join(&path[1..]);
+            if path.contains(".so") && !copy.exists() {
+                fs::create_dir_all(copy.parent().unwrap()).unwrap();
+                fs::copy(path, copy).unwrap();
+            }
+        }
+        // The loader's name in the program goes through links of the distribution.
+        for folder in ["lib", "lib64"] {
+            if let (Ok(link), false) =
+                (fs::read_link(Path::new("/").join(folder)), lower.join(folder).exists())
+            {
+                std::os::unix::fs::symlink(link, lower.join(folder)).unwrap();
+            }
+        }
+        for entry in fs::read_dir("/lib64").into_iter().flatten() {
+            let link = entry.unwrap().path();
+            let to = fs::canonicalize(&link).unwrap();
+            let place = lower.join("usr/lib64");
+            fs::create_dir_all(&place).unwrap();
+            if to.to_str().unwrap().contains("ld-linux") {
+                fs::copy(to, place.join(link.file_name().unwrap())).unwrap();
+            }
+        }
+        fs::copy("/proc/self/exe", lower.join(&name[1..])).unwrap();
+    }
+
+    /// Returns owner, group and mode of a file as this process sees it.
+    pub fn seen_inside(&self, path: &Path) -> (u32, u32, u32) {
+        let found = fs::symlink_metadata(path).unwrap();
+        (found.uid(), found.gid(), found.mode() & 0o7777)
+    }
+
     /// Lists what lies in `upper`, sorted: `path/` for directories, `path!` for whiteouts, `path` for others.
     pub fn upper(&self) -> Vec<String> {
         let mut found = Vec::new();
@@ -125,6 +162,31 @@ fn list(base: &Path, below: &Path, found: &mut Vec<String>) {
             found.push(name);
         }
     }
+}
+
+/// Returns whether a process with this argument runs on the machine.
+pub fn runs(argument: &str) -> bool {
+    fs::read_dir("/proc").unwrap().any(|entry| {
+        let command = fs::read(entry.unwrap().path().join("cmdline")).unwrap_or_default();
+        command.split(|byte| *byte == 0).any(|word| word == argument.as_bytes())
+    })
+}
+
+/// Returns the files below a directory that hold these bytes.
+pub fn holds(base: &Path, bytes: &[u8]) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(base).unwrap() {
+        let path = entry.unwrap().path();
+        let metadata = fs::symlink_metadata(&path).unwrap();
+        if metadata.is_dir() {
+            found.extend(holds(&path, bytes));
+        } else if metadata.is_file()
+            && fs::read(&path).unwrap().windows(bytes.len()).any(|part| part == bytes)
+        {
+            found.push(path);
+        }
+    }
+    found
 }
 
 const APPLETS: [&str; 47] = [

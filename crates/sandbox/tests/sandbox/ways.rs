@@ -19,11 +19,16 @@ const BASELINE: &str =
 /// Runs the suite for one way, or starts itself once for each. Returns the exit code.
 pub fn main(args: &[String]) -> i32 {
     match args.first().map(String::as_str) {
+        Some("connect") => connect(&args[1]),
         Some("granted") => suite("granted", &Overlay::granted(), args.get(1)),
         Some("nested") => suite("nested", &Overlay::nested(), args.get(1)),
+        Some("user") => {
+            slipway_sandbox::enter_user_namespace().unwrap();
+            suite("user", &Overlay::granted(), args.get(1))
+        }
         filter => {
             let mut failed = false;
-            for (way, start) in [("granted", granted as fn() -> Start), ("nested", nested)] {
+            for (way, start) in [("granted", granted as fn() -> Start), ("nested", nested), ("user", user)] {
                 match start() {
                     Ok(mut command) => {
                         command.arg(way).args(filter);
@@ -35,6 +40,13 @@ pub fn main(args: &[String]) -> i32 {
             i32::from(failed)
         }
     }
+}
+
+/// What a command does with a socket: prints all that comes.
+fn connect(path: &str) -> i32 {
+    let mut stream = std::os::unix::net::UnixStream::connect(path).unwrap();
+    std::io::copy(&mut stream, &mut std::io::stdout()).unwrap();
+    0
 }
 
 type Start = Result<Command, String>;
@@ -65,6 +77,37 @@ fn nested() -> Start {
     Ok(command)
 }
 
+/// An ordinary user with subordinate ids. Root lends them to itself for the test, in a mount namespace of its own, so that
+/// the machine's files stay as they are.
+fn user() -> Start {
+    if is_root().is_err() {
+        return Ok(Command::new(this()));
+    }
+    if !["/etc/subuid", "/etc/subgid"].iter().all(|file| Path::new(file).exists()) {
+        return Err("/etc/subuid and /etc/subgid are missing".into());
+    }
+    for tool in ["newuidmap", "newgidmap", "setpriv", "unshare"] {
+        if Command::new(tool).arg("--version").output().is_err() {
+            return Err(format!("`{tool}` is missing"));
+        }
+    }
+    let place = tempfile::Builder::new().prefix("slipway-user").tempdir().unwrap().keep();
+    fs::set_permissions(&place, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::copy(this(), place.join("test")).unwrap();
+    fs::write(place.join("ids"), "tester:200000:65536\n").unwrap();
+    let passwd = fs::read_to_string("/etc/passwd").unwrap() + "tester:x:64321:64321::/tmp:/bin/sh\n";
+    fs::write(place.join("passwd"), passwd).unwrap();
+    let script = format!(
+        "mount --bind {0}/passwd /etc/passwd || exit 1; \
+         for f in /etc/subuid /etc/subgid; do mount --bind {0}/ids $f || exit 1; done; \
+         exec setpriv --reuid 64321 --regid 64321 --clear-groups --inh-caps=-all -- {0}/test \"$@\"",
+        place.display()
+    );
+    let mut command = Command::new("unshare");
+    command.args(["-m", "--", "sh", "-c", &script, "sh"]);
+    Ok(command)
+}
+
 /// Runs all cases in one way.
 fn suite(way: &str, sandbox: &dyn Sandbox, filter: Option<&String>) -> i32 {
     let busybox = Path::new("/bin/busybox");
@@ -80,7 +123,7 @@ fn suite(way: &str, sandbox: &dyn Sandbox, filter: Option<&String>) -> i32 {
             continue;
         }
         let mut bed = Bed::new(scratch.path(), busybox);
-        match (case.check)(&mut bed, sandbox) {
+        match case.run(&mut bed, sandbox) {
             Ok(()) => {
                 passed += 1;
                 println!("{way}: {} ... ok", case.name);
