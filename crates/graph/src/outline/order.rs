@@ -34,24 +34,34 @@ pub(super) fn mark_needed(stages: &mut [StageOutline], targets: &[Target]) {
     }
 }
 
-/// Reports every needed stage that takes something of itself or of a stage below it.
+/// How many references in the wrong direction are reported; each costs a look at all stages.
+const MAX_REPORTED: usize = 100;
+
+/// How many stages of a circle are named.
+const MAX_NAMED: usize = 8;
+
+/// Reports needed stages that take something of themselves or of a stage below them. A circle is reported once.
 pub(super) fn check_direction(stages: &[StageOutline], spans: &[Vec<Span>], problems: &mut Vec<Diagnostic>) {
+    let mut in_circle = vec![false; stages.len()];
+    let mut left = MAX_REPORTED;
     for stage in stages.iter().filter(|stage| stage.needed) {
         for (flow, span) in stage.flows.iter().zip(&spans[stage.index]) {
             let Origin::Stage(other) = flow.origin else { continue };
-            if other < stage.index {
+            if other < stage.index || left == 0 || (in_circle[other] && in_circle[stage.index]) {
                 continue;
             }
+            left -= 1;
             let (name, other_name) = (stage.label(), stages[other].label());
             let problem = if other == stage.index {
                 let message = format!("stage `{name}` takes files of itself");
                 Diagnostic::error("circular-stages", *span, message)
                     .help("copy from an earlier stage, or use `RUN cp` inside the stage")
             } else if let Some(circle) = path(stages, other, stage.index) {
-                let names: Vec<String> =
-                    circle.iter().map(|at| format!("`{}`", stages[*at].label())).collect();
+                for at in &circle {
+                    in_circle[*at] = true;
+                }
                 let message =
-                    format!("stages wait for each other: `{name}` needs {}", names.join(", which needs "));
+                    format!("stages wait for each other: `{name}` needs {}", chain(stages, &circle));
                 Diagnostic::error("circular-stages", *span, message)
                     .help("move what both need into a stage of its own, above them")
             } else {
@@ -66,6 +76,17 @@ pub(super) fn check_direction(stages: &[StageOutline], spans: &[Vec<Span>], prob
             problems.push(problem);
         }
     }
+}
+
+/// Returns the stages of a circle as a sentence goes on: "`a`, which needs `b`, which needs `c`".
+fn chain(stages: &[StageOutline], circle: &[usize]) -> String {
+    let name = |at: &usize| format!("`{}`", stages[*at].label());
+    let mut names: Vec<String> = circle.iter().map(name).collect();
+    if names.len() > MAX_NAMED {
+        let hidden = names.len() - (MAX_NAMED - 1);
+        names.splice(MAX_NAMED - 2..names.len() - 1, [format!("({hidden} more stages)")]);
+    }
+    names.join(", which needs ")
 }
 
 /// Finds the shortest way from one stage along its needs to another.
