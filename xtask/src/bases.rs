@@ -37,12 +37,8 @@ const LABEL: &str = "dev.slipway.base";
 pub(crate) fn run(options: &Options) -> Result<()> {
     if options.list {
         for base in CATALOGUE {
-            println!(
-                "{:<12} {}{}",
-                base.name,
-                base.references.join(" "),
-                if base.large { " (large)" } else { "" }
-            );
+            let mark = if base.large { " (large)" } else { "" };
+            println!("{:<12} {}{mark}", base.name, base.references().join(" "));
         }
         return Ok(());
     }
@@ -72,20 +68,20 @@ pub(crate) fn ensure(access: &Access, names: &[&str]) -> Result<()> {
 /// Pushes one base under all of its names, unless the registry has them from the same recipe.
 fn push(base: &Base, registry: &str, crane: &Path) -> Result<()> {
     let crane = || Command::new(crane);
-    let recipe = base.key();
-    let present = |reference: &&&str| {
+    let recipe = base.image_key();
+    let references = base.references();
+    let present = |reference: &String| {
         crane()
             .args(["config", "--insecure", &format!("{registry}/{reference}")])
             .text()
             .is_ok_and(|config| config.contains(&recipe))
     };
-    let missing: Vec<&&str> = base.references.iter().filter(|reference| !present(reference)).collect();
-    if missing.is_empty() {
+    if references.iter().all(present) {
         return Ok(());
     }
     let start = Instant::now();
-    let first = format!("{registry}/{}", base.references[0]);
-    let below = base.on.and_then(|name| CATALOGUE.iter().find(|base| base.name == name));
+    let first = format!("{registry}/{}", references[0]);
+    let below = base.below();
     if let Some(below) = below {
         push(below, registry, Path::new(crane().get_program()))?;
     }
@@ -93,7 +89,7 @@ fn push(base: &Base, registry: &str, crane: &Path) -> Result<()> {
     let mut append = crane();
     append.args(["append", "--insecure", "--new_tag", &first, "--new_layer"]).arg(&layer);
     match below {
-        Some(below) => append.args(["--base", &format!("{registry}/{}", below.references[0])]),
+        Some(below) => append.args(["--base", &format!("{registry}/{}", below.references()[0])]),
         None => append.arg("--oci-empty-base"),
     };
     append.text()?;
@@ -105,9 +101,9 @@ fn push(base: &Base, registry: &str, crane: &Path) -> Result<()> {
         .args(layers::certificate_settings(base))
         .arg(&first)
         .text()?;
-    for reference in &base.references[1..] {
+    for reference in &references[1..] {
         crane().args(["copy", "--insecure", &first, &format!("{registry}/{reference}")]).text()?;
     }
-    println!("pushed {} in {:.0} s", base.references.join(" "), start.elapsed().as_secs_f64());
+    println!("pushed {} in {:.0} s", references.join(" "), start.elapsed().as_secs_f64());
     Ok(())
 }

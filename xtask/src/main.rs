@@ -7,6 +7,7 @@
 mod bases;
 mod cluster;
 mod e2e;
+mod generate;
 mod host;
 mod test;
 
@@ -30,6 +31,8 @@ enum Command {
     },
     /// Pushes base images, made of Debian packages, to the cluster's registry.
     Bases(bases::Options),
+    /// Writes the files that are made from code: the CRD, its copy in the chart, the reference of its fields.
+    Gen(generate::Options),
     /// Runs everything that must pass before a change is merged.
     Test(test::Options),
 }
@@ -49,6 +52,7 @@ fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Cluster { command } => cluster::run(command),
         Command::Bases(options) => bases::run(&options),
+        Command::Gen(options) => generate::run(&options),
         Command::Test(options) => test::run(&options),
     }
 }

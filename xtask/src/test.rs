@@ -7,7 +7,7 @@ use clap::ValueEnum;
 
 use crate::{
     cluster::{self, Access, State},
-    e2e,
+    e2e, generate,
     host::{command::Run, folders, parts},
 };
 
@@ -28,6 +28,8 @@ pub(crate) enum Step {
     Fmt,
     /// No lint complains.
     Clippy,
+    /// Files that are made from code are not stale.
+    Generated,
     /// Licences, advisories and duplicates of the dependencies.
     Deny,
     /// Tests of all crates that need no cluster.
@@ -84,6 +86,7 @@ impl Step {
                 "--",
                 "--deny=warnings",
             ]),
+            Self::Generated => generate::run(&generate::Options { check: true }),
             Self::Deny => deny(),
             Self::Unit => cargo(&["test", "--workspace", "--locked", "--no-fail-fast"]),
             Self::Cluster => on_a_cluster(e2e::run),

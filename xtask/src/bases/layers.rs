@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use super::recipes::{Base, CATALOGUE, Content};
+use super::recipes::{Base, Content};
 use crate::host::{command::Run, folders, mounts, packages};
 
 /// The machine's certificate bundle, and the same place in every base: programs in pods check certificates too.
@@ -21,7 +21,7 @@ const EPOCH: &str = "1700000000";
 /// Returns the archive of a base's layer, made now if it was not yet.
 pub(crate) fn ensure(base: &Base) -> Result<PathBuf> {
     let shelf = folders::cache()?.join("bases");
-    let finished = shelf.join(format!("{}.tar.gz", base.key()));
+    let finished = shelf.join(format!("{}.tar.gz", base.layer_key()));
     if finished.is_file() {
         return Ok(finished);
     }
@@ -38,23 +38,34 @@ pub(crate) fn ensure(base: &Base) -> Result<PathBuf> {
     folders::make(&tree)?;
     match &base.content {
         Content::Debian => debian(&tree)?,
-        Content::Busybox(files) => busybox(&tree, files)?,
-        Content::Files(files) => {
-            write_files(&tree, files)?;
-            certificates(&tree)?;
-        }
+        Content::Busybox => busybox(&tree)?,
+        Content::Files => certificates(&tree)?,
         Content::Installed { machine, packages, instead, script } => {
             let taken = machine.first().is_some_and(|file| Path::new(file).exists());
             let packages = if taken { packages.to_vec() } else { [*packages, *instead].concat() };
             install(base, &scratch, &tree, machine, &packages, script)?;
         }
     }
+    write_files(&tree, base.files)?;
     if matches!(base.content, Content::Debian | Content::Installed { .. }) {
         client_settings(&tree)?;
     }
     pack(&scratch, &finished)?;
     mounts::delete(&scratch)?;
+    forget_older(base, &shelf, &finished);
     Ok(finished)
+}
+
+/// Deletes what earlier recipes of a base made.
+fn forget_older(base: &Base, shelf: &Path, finished: &Path) {
+    let Ok(entries) = fs::read_dir(shelf) else { return };
+    for file in entries.flatten().map(|entry| entry.path()).filter(|file| file != finished) {
+        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if name.starts_with(&format!("{}-", base.name)) && name.ends_with(".tar.gz") {
+            // A leftover costs room and nothing else.
+            let _ = fs::remove_file(&file);
+        }
+    }
 }
 
 /// The architecture under the name that images use.
@@ -105,7 +116,7 @@ fn debian(tree: &Path) -> Result<()> {
 }
 
 /// One static program under the names of all its applets.
-fn busybox(tree: &Path, files: &[(&str, &str)]) -> Result<()> {
+fn busybox(tree: &Path) -> Result<()> {
     for folder in
         ["bin", "sbin", "usr/bin", "usr/sbin", "etc", "root", "home", "var/log", "proc", "sys", "dev", "tmp"]
     {
@@ -123,7 +134,6 @@ fn busybox(tree: &Path, files: &[(&str, &str)]) -> Result<()> {
         }
     }
     Command::new("chmod").arg("1777").arg(tree.join("tmp")).text()?;
-    write_files(tree, files)?;
     certificates(tree)
 }
 
@@ -182,8 +192,7 @@ fn install(
     packages: &[&str],
     script: &str,
 ) -> Result<()> {
-    let below =
-        CATALOGUE.iter().find(|other| Some(other.name) == base.on).context("an installation needs a base")?;
+    let below = base.below().context("an installation needs a base")?;
     let [lower, work, merged] = ["lower", "work", "merged"].map(|name| scratch.join(name));
     for folder in [&lower, &work, &merged] {
         folders::make(folder)?;

@@ -1,16 +1,20 @@
 //! The catalogue: which base images there are, and what goes into them.
 
+use crate::host::parts;
+
 /// One base image.
 #[derive(Debug)]
 pub(crate) struct Base {
     /// The name on the command line.
     pub(crate) name: &'static str,
-    /// Repositories and tags in the registry.
-    pub(crate) references: &'static [&'static str],
+    /// Repositories in the registry, each with its tags.
+    pub(crate) names: &'static [(&'static str, &'static str)],
     /// The base whose layer lies below.
     pub(crate) on: Option<&'static str>,
     /// What its own layer is.
     pub(crate) content: Content,
+    /// Files of the layer; programs among them start with `#!`.
+    pub(crate) files: &'static [(&'static str, &'static str)],
     /// Settings of the image's configuration, as options of `crane mutate`.
     pub(crate) settings: &'static [&'static str],
     /// Takes minutes or hundreds of megabytes.
@@ -22,10 +26,10 @@ pub(crate) struct Base {
 pub(crate) enum Content {
     /// Debian's smallest useful system.
     Debian,
-    /// A static busybox with all its applets, and these files.
-    Busybox(&'static [(&'static str, &'static str)]),
-    /// Nothing but these files, certificates and users.
-    Files(&'static [(&'static str, &'static str)]),
+    /// A static busybox with all its applets.
+    Busybox,
+    /// Nothing but the files, and certificates.
+    Files,
     /// Debian packages, programs of this machine and a script's work, on top of Debian.
     Installed {
         /// Files and folders to take from this machine as they are.
@@ -40,14 +44,33 @@ pub(crate) enum Content {
 }
 
 impl Base {
-    /// A name for this exact recipe: a changed one is another.
-    pub(crate) fn key(&self) -> String {
-        let text = format!("{self:?}");
-        format!(
-            "{}-{:016x}",
-            self.name,
-            crate::host::parts::fnv(crate::host::parts::FNV_START, text.as_bytes())
-        )
+    /// All names under which it is pushed.
+    pub(crate) fn references(&self) -> Vec<String> {
+        let tagged = |(repository, tags): &(&str, &'static str)| {
+            let repository = (*repository).to_owned();
+            tags.split(' ').map(move |tag| format!("{repository}:{tag}")).collect::<Vec<_>>()
+        };
+        self.names.iter().flat_map(tagged).collect()
+    }
+
+    /// The base that this one builds on.
+    pub(crate) fn below(&self) -> Option<&'static Self> {
+        CATALOGUE.iter().find(|other| Some(other.name) == self.on)
+    }
+
+    /// A name for this exact layer, whatever the image is called.
+    pub(crate) fn layer_key(&self) -> String {
+        let below = self.below().map(Self::layer_key);
+        self.hash(&format!("{below:?} {:?} {:?}", self.content, self.files))
+    }
+
+    /// A name for this exact image.
+    pub(crate) fn image_key(&self) -> String {
+        self.hash(&format!("{} {self:?}", self.layer_key()))
+    }
+
+    fn hash(&self, text: &str) -> String {
+        format!("{}-{:016x}", self.name, parts::fnv(parts::FNV_START, text.as_bytes()))
     }
 }
 
@@ -56,98 +79,60 @@ const PATH: &str = "--env=PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin
 const USERS: &str = "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/bin/false\n";
 const GROUPS: &str = "root:x:0:\nnogroup:x:65534:\n";
 
-/// Alpine's packages cannot be had everywhere; what is there already can still be asked for.
-const APK: &str = r#"#!/bin/sh
-# A stand-in: accepts what the image has, and says so when it has not.
-for word in "$@"; do
-  case $word in add|update|upgrade|-*|ca-certificates|tzdata|busybox|curl|wget|git|dumb-init|tini) ;;
-    *) echo "apk: this stand-in for Alpine has no package $word" >&2; exit 1 ;;
-  esac
-done
-"#;
+const ADDUSER: &str = include_str!("files/adduser");
+const ADDGROUP: &str = include_str!("files/addgroup");
+const APK: &str = include_str!("files/apk");
 
-/// Debian's own adduser and addgroup speak another dialect than Alpine's, and its package tool has another name.
-const LIKE_ALPINE: &str = r#"for applet in addgroup adduser delgroup deluser; do
-  ln -sf /usr/bin/busybox /usr/local/sbin/$applet
-done
-cat > /usr/local/sbin/apk <<'APK'
-#!/bin/sh
-# A stand-in: leaves out apk's options and asks Debian for the packages.
-set -e
-verb=$1; shift
-case $verb in add) ;; update|upgrade) exit 0 ;; *) echo "apk: this stand-in only adds packages" >&2; exit 1 ;; esac
-for word in "$@"; do case $word in -*) shift ;; *) set -- "$@" "$word"; shift ;; esac; done
-[ $# -gt 0 ] || exit 0
-apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"
-APK
-chmod 755 /usr/local/sbin/apk
-"#;
+/// What Dockerfiles written for Alpine call, in an image that is Debian's.
+const LIKE_ALPINE: &[(&str, &str)] = &[
+    ("usr/local/sbin/adduser", ADDUSER),
+    ("usr/local/sbin/addgroup", ADDGROUP),
+    ("usr/local/sbin/apk", APK),
+];
 
 /// All base images.
 pub(crate) const CATALOGUE: &[Base] = &[
     Base {
         name: "debian",
-        references: &[
-            "library/debian:bookworm",
-            "library/debian:bookworm-slim",
-            "library/debian:12",
-            "library/debian:12-slim",
-            "library/debian:latest",
-            "library/debian:stable-slim",
-        ],
+        names: &[("library/debian", "bookworm bookworm-slim 12 12-slim latest stable-slim")],
         on: None,
         content: Content::Debian,
+        files: &[],
         settings: &["--cmd=bash", PATH],
         large: false,
     },
     Base {
         name: "busybox",
-        references: &[
-            "library/busybox:latest",
-            "library/busybox:1.36",
-            "library/busybox:uclibc",
-            "library/busybox:musl",
-        ],
+        names: &[("library/busybox", "latest 1.36 uclibc musl")],
         on: None,
-        content: Content::Busybox(&[
-            ("etc/passwd", USERS),
-            ("etc/group", GROUPS),
-            ("etc/shadow", "root:*:::::::\n"),
-        ]),
+        content: Content::Busybox,
+        files: &[("etc/passwd", USERS), ("etc/group", GROUPS), ("etc/shadow", "root:*:::::::\n")],
         settings: &["--cmd=sh", PATH],
         large: false,
     },
     Base {
         name: "alpine",
-        references: &[
-            "library/alpine:latest",
-            "library/alpine:3",
-            "library/alpine:3.18",
-            "library/alpine:3.19",
-            "library/alpine:3.20",
-            "library/alpine:3.21",
-        ],
+        names: &[("library/alpine", "latest 3 3.18 3.19 3.20 3.21")],
         on: None,
-        content: Content::Busybox(&[
+        content: Content::Busybox,
+        files: &[
             ("etc/passwd", USERS),
             ("etc/group", GROUPS),
             ("etc/shadow", "root:*:::::::\n"),
             ("sbin/apk", APK),
+            ("usr/sbin/adduser", ADDUSER),
+            ("usr/sbin/addgroup", ADDGROUP),
             ("etc/os-release", "NAME=\"Stand-in for Alpine\"\nID=alpine\nVERSION_ID=3.21.0\n"),
-        ]),
+        ],
         settings: &["--cmd=/bin/sh", PATH],
         large: false,
     },
     Base {
         name: "distroless",
-        references: &[
-            "distroless/static:latest",
-            "distroless/static:nonroot",
-            "distroless/static-debian12:latest",
-            "distroless/static-debian12:nonroot",
-        ],
+        names: &[("distroless/static", "latest nonroot"), ("distroless/static-debian12", "latest nonroot")],
         on: None,
-        content: Content::Files(&[
+        content: Content::Files,
+        files: &[
             (
                 "etc/passwd",
                 "root:x:0:0:root:/root:/sbin/nologin\nnonroot:x:65532:65532:nonroot:/home/nonroot:/sbin/nologin\n",
@@ -156,65 +141,41 @@ pub(crate) const CATALOGUE: &[Base] = &[
             ("etc/os-release", "NAME=\"Stand-in for distroless\"\nID=debian\n"),
             ("home/nonroot/.keep", ""),
             ("tmp/.keep", ""),
-        ]),
+        ],
         settings: &[PATH, "--env=SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt"],
         large: false,
     },
     Base {
         name: "node",
-        references: &[
-            "library/node:20",
-            "library/node:20-slim",
-            "library/node:20-alpine",
-            "library/node:22",
-            "library/node:22-slim",
-            "library/node:22-alpine",
-            "library/node:18",
-            "library/node:18-slim",
-            "library/node:18-alpine",
-            "library/node:16",
-            "library/node:lts",
-            "library/node:lts-alpine",
-            "library/node:latest",
-        ],
+        names: &[(
+            "library/node",
+            "20 20-slim 20-alpine 22 22-slim 22-alpine 18 18-slim 18-alpine 16 lts lts-alpine latest",
+        )],
         on: Some("debian"),
         content: Content::Installed {
-            machine: &[
-                "/usr/bin/node",
-                "/usr/bin/npm",
-                "/usr/bin/npx",
-                "/usr/lib/node_modules/npm",
-                "/usr/bin/busybox",
-            ],
+            machine: &["/usr/bin/node", "/usr/bin/npm", "/usr/bin/npx", "/usr/lib/node_modules/npm"],
             packages: &["git"],
             instead: &["nodejs", "npm"],
-            script: LIKE_ALPINE,
+            script: "",
         },
+        files: LIKE_ALPINE,
         settings: &["--cmd=node", PATH, "--env=NODE_VERSION=20"],
         large: false,
     },
     Base {
         name: "golang",
-        references: &[
-            "library/golang:1.23",
-            "library/golang:1.23-alpine",
-            "library/golang:1.22",
-            "library/golang:1.22-alpine",
-            "library/golang:1.21",
-            "library/golang:1.21-alpine",
-            "library/golang:1.18",
-            "library/golang:1.24",
-            "library/golang:1.25",
-            "library/golang:latest",
-            "library/golang:alpine",
-        ],
+        names: &[(
+            "library/golang",
+            "1.23 1.23-alpine 1.22 1.22-alpine 1.21 1.21-alpine 1.18 1.24 1.25 latest alpine",
+        )],
         on: Some("debian"),
         content: Content::Installed {
-            machine: &["/usr/local/go", "/usr/bin/busybox"],
+            machine: &["/usr/local/go"],
             packages: &["git", "make"],
             instead: &["golang"],
-            script: LIKE_ALPINE,
+            script: "",
         },
+        files: LIKE_ALPINE,
         settings: &[
             "--cmd=bash",
             "--workdir=/go",
@@ -226,16 +187,7 @@ pub(crate) const CATALOGUE: &[Base] = &[
     },
     Base {
         name: "python",
-        references: &[
-            "library/python:3.11-slim",
-            "library/python:3.11",
-            "library/python:3.12-slim",
-            "library/python:3.12",
-            "library/python:3.9-slim",
-            "library/python:3.9",
-            "library/python:3-slim",
-            "library/python:latest",
-        ],
+        names: &[("library/python", "3.11-slim 3.11 3.12-slim 3.12 3.9-slim 3.9 3-slim latest")],
         on: Some("debian"),
         content: Content::Installed {
             machine: &[],
@@ -244,30 +196,22 @@ pub(crate) const CATALOGUE: &[Base] = &[
             // As in the image that it stands for, pip may install for the whole system.
             script: "rm -f /usr/lib/python3*/EXTERNALLY-MANAGED\nln -sf /usr/bin/python3 /usr/local/bin/python\n",
         },
+        files: &[],
         settings: &["--cmd=python3", PATH],
         large: false,
     },
     Base {
         name: "nginx",
-        references: &[
-            "library/nginx:alpine",
-            "library/nginx:latest",
-            "library/nginx:stable-alpine",
-            "library/nginx:1.27-alpine",
-        ],
+        names: &[("library/nginx", "alpine latest stable-alpine 1.27-alpine")],
         on: Some("debian"),
         content: Content::Installed { machine: &[], packages: &["nginx-light"], instead: &[], script: NGINX },
+        files: &[],
         settings: &["--cmd=nginx,-g,daemon off;", PATH, "--exposed-ports=80/tcp"],
         large: false,
     },
     Base {
         name: "rust",
-        references: &[
-            "library/rust:1.75",
-            "library/rust:1.75-alpine",
-            "library/rust:1",
-            "library/rust:latest",
-        ],
+        names: &[("library/rust", "1.75 1.75-alpine 1 latest")],
         on: Some("debian"),
         content: Content::Installed {
             machine: &[],
@@ -275,16 +219,13 @@ pub(crate) const CATALOGUE: &[Base] = &[
             instead: &[],
             script: "",
         },
+        files: &[],
         settings: &["--cmd=bash", PATH, "--env=CARGO_HOME=/usr/local/cargo"],
         large: true,
     },
     Base {
         name: "maven",
-        references: &[
-            "library/maven:3.9-eclipse-temurin-17",
-            "library/maven:latest",
-            "library/eclipse-temurin:17-jre",
-        ],
+        names: &[("library/maven", "3.9-eclipse-temurin-17 latest"), ("library/eclipse-temurin", "17-jre")],
         on: Some("debian"),
         content: Content::Installed {
             machine: &[],
@@ -292,17 +233,13 @@ pub(crate) const CATALOGUE: &[Base] = &[
             instead: &[],
             script: "",
         },
+        files: &[],
         settings: &["--cmd=mvn", PATH],
         large: true,
     },
     Base {
         name: "php",
-        references: &[
-            "library/php:8.2-fpm-alpine",
-            "library/php:8.2-cli",
-            "library/composer:2",
-            "library/composer:latest",
-        ],
+        names: &[("library/php", "8.2-fpm-alpine 8.2-cli"), ("library/composer", "2 latest")],
         on: Some("debian"),
         content: Content::Installed {
             machine: &[],
@@ -310,6 +247,7 @@ pub(crate) const CATALOGUE: &[Base] = &[
             instead: &[],
             script: "",
         },
+        files: &[],
         settings: &["--cmd=php,-a", PATH],
         large: true,
     },
