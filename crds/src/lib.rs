@@ -3,6 +3,7 @@
 #![allow(unreachable_pub)] // kube's KubeSchema repeats each struct inside a function, where `pub` is out of reach
 
 pub mod build;
+pub mod markdown;
 pub mod pods;
 pub mod quantity;
 pub mod source;
@@ -20,7 +21,8 @@ pub const REBUILD_ANNOTATION: &str = "slipway.dev/rebuild";
 pub const RECONCILE_ANNOTATION: &str = "reconcile.fluxcd.io/requestedAt";
 
 /// Returns the definition of the resource as the API server takes it.
-pub fn definition() -> k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition {
+pub fn definition()
+-> k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition {
     use kube::CustomResourceExt;
     ImageBuild::crd()
 }

@@ -79,14 +79,29 @@ mod tests {
 
     #[test]
     fn reads_sizes() {
-        for (text, expected) in [("0", Some(0)), ("20Gi", Some(21_474_836_480)), ("1.5k", Some(1500)), ("200Mi", Some(209_715_200)), ("x", None), ("5MB", None), ("", None)] {
+        for (text, expected) in [
+            ("0", Some(0)),
+            ("20Gi", Some(21_474_836_480)),
+            ("1.5k", Some(1500)),
+            ("200Mi", Some(209_715_200)),
+            ("x", None),
+            ("5MB", None),
+            ("", None),
+        ] {
             assert_eq!(bytes(text), expected, "{text}");
         }
     }
 
     #[test]
     fn reads_durations() {
-        for (text, expected) in [("30m", Some(1800.0)), ("1h30m", Some(5400.0)), ("1.5s", Some(1.5)), ("10", None), ("", None), ("5d", None)] {
+        for (text, expected) in [
+            ("30m", Some(1800.0)),
+            ("1h30m", Some(5400.0)),
+            ("1.5s", Some(1.5)),
+            ("10", None),
+            ("", None),
+            ("5d", None),
+        ] {
             assert_eq!(seconds(text), expected, "{text}");
         }
     }

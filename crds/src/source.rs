@@ -44,7 +44,10 @@ pub struct Source {
 #[serde(rename_all = "camelCase")]
 pub struct GitSource {
     /// An https or ssh URL.
-    #[schemars(length(min = 1, max = 2048), regex(pattern = r"^(https?://|ssh://|git://|[A-Za-z0-9._-]+@)[^\s]+$"))]
+    #[schemars(
+        length(min = 1, max = 2048),
+        regex(pattern = r"^(https?://|ssh://|git://|[A-Za-z0-9._-]+@)[^\s]+$")
+    )]
     pub url: String,
     /// What to check out; the default branch where empty.
     #[serde(default, rename = "ref", skip_serializing_if = "Option::is_none")]

@@ -166,7 +166,10 @@ pub fn validate(spec: &ImageBuildSpec, defaults: &Defaults) -> Result<ValidBuild
         })
     });
     let valid = ValidBuild {
-        sub_path: problems.relative("spec.source.subPath", spec.source.as_ref().and_then(|s| s.sub_path.as_deref()).unwrap_or("")),
+        sub_path: problems.relative(
+            "spec.source.subPath",
+            spec.source.as_ref().and_then(|s| s.sub_path.as_deref()).unwrap_or(""),
+        ),
         source: spec.source.clone(),
         path: problems.relative("spec.dockerfile.path", dockerfile.path.as_deref().unwrap_or("Dockerfile")),
         inline: dockerfile.inline,
@@ -259,7 +262,11 @@ fn images(images: &[ImageSpec], defaults: &Defaults, problems: &mut Problems) ->
         .enumerate()
         .map(|(at, image)| ValidImage {
             target: image.target.clone().unwrap_or_default(),
-            repository: image.name.as_deref().map(|name| repository(name, at, defaults, problems)).unwrap_or_default(),
+            repository: image
+                .name
+                .as_deref()
+                .map(|name| repository(name, at, defaults, problems))
+                .unwrap_or_default(),
             tags: match &image.tags {
                 Some(tags) if !tags.is_empty() => tags.clone(),
                 _ => vec!["latest".into()],
@@ -285,7 +292,10 @@ fn repository(name: &str, at: usize, defaults: &Defaults, problems: &mut Problem
         return name.to_owned();
     }
     if defaults.registry.is_empty() {
-        problems.add(field, format!("`{name}` has no registry host, and the installation sets no default registry"));
+        problems.add(
+            field,
+            format!("`{name}` has no registry host, and the installation sets no default registry"),
+        );
     }
     format!("{}/{name}", defaults.registry)
 }

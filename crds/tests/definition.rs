@@ -10,7 +10,8 @@ fn the_file_is_current() {
 #[test]
 fn every_field_of_the_spec_is_described() {
     let definition = serde_json::to_value(slipway_crds::definition()).unwrap();
-    let spec = &definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"];
+    let spec =
+        &definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"];
     for (name, schema) in spec.as_object().unwrap() {
         assert!(schema["description"].is_string(), "spec.{name} has no description");
     }

@@ -45,7 +45,9 @@ impl ApplyError {
     /// Returns what an admission rule said, where that was the reason: no retry mends it.
     pub fn refusal(&self) -> Option<String> {
         match self {
-            Self::Create { source: kube::Error::Api(error), kind, name } if matches!(error.code, 400 | 403 | 422) => {
+            Self::Create { source: kube::Error::Api(error), kind, name }
+                if matches!(error.code, 400 | 403 | 422) =>
+            {
                 Some(format!("the API server refused {kind} {name}: {}", error.message))
             }
             Self::Foreign { .. } => Some(self.to_string()),
@@ -60,7 +62,8 @@ pub async fn apply(client: &Client, build: &ImageBuild, plan: &Plan) -> Result<(
     let pods: Api<Pod> = Api::namespaced(client.clone(), &namespace);
     for name in &plan.delete_pods {
         // User code of a run that is given up must not outlive it by a grace period.
-        delete(&pods, name, &DeleteParams { grace_period_seconds: Some(1), ..DeleteParams::default() }).await?;
+        delete(&pods, name, &DeleteParams { grace_period_seconds: Some(1), ..DeleteParams::default() })
+            .await?;
     }
     let maps: Api<ConfigMap> = Api::namespaced(client.clone(), &namespace);
     for name in &plan.delete_requests {
@@ -80,7 +83,12 @@ pub async fn apply(client: &Client, build: &ImageBuild, plan: &Plan) -> Result<(
 }
 
 /// Makes an object that has a deterministic name: one that is there already is the same one, if it has the same owner.
-async fn create<K>(api: &Api<K>, object: &K, kind: &'static str, owner: Option<String>) -> Result<(), ApplyError>
+async fn create<K>(
+    api: &Api<K>,
+    object: &K,
+    kind: &'static str,
+    owner: Option<String>,
+) -> Result<(), ApplyError>
 where
     K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + Serialize + DeserializeOwned,
 {
@@ -88,13 +96,18 @@ where
     let params = PostParams { field_manager: Some(labels::MANAGER.into()), ..PostParams::default() };
     match api.create(&params, object).await {
         Ok(_) => Ok(()),
-        Err(kube::Error::Api(error)) if error.is_already_exists() => match api.get_metadata_opt(&name).await {
-            Ok(Some(found)) if owner.is_some() && !found.owner_references().iter().any(|o| Some(&o.uid) == owner.as_ref()) => {
-                Err(ApplyError::Foreign { kind, name })
+        Err(kube::Error::Api(error)) if error.is_already_exists() => {
+            match api.get_metadata_opt(&name).await {
+                Ok(Some(found))
+                    if owner.is_some()
+                        && !found.owner_references().iter().any(|o| Some(&o.uid) == owner.as_ref()) =>
+                {
+                    Err(ApplyError::Foreign { kind, name })
+                }
+                Ok(_) => Ok(()),
+                Err(source) => Err(ApplyError::Create { kind, name, source }),
             }
-            Ok(_) => Ok(()),
-            Err(source) => Err(ApplyError::Create { kind, name, source }),
-        },
+        }
         Err(source) => Err(ApplyError::Create { kind, name, source }),
     }
 }

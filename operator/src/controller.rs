@@ -162,7 +162,10 @@ fn error_policy(guarded: Arc<Guarded>, error: &Error, context: Arc<Context>) -> 
     *count = count.saturating_add(1);
     let wait = Duration::from_millis(100 << (*count).min(10)).min(Duration::from_secs(60));
     context.metrics.failed(error.label());
-    let chain = std::iter::successors(Some(error as &dyn std::error::Error), |e| e.source()).map(ToString::to_string).collect::<Vec<_>>().join(": ");
+    let chain = std::iter::successors(Some(error as &dyn std::error::Error), |e| e.source())
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ");
     tracing::warn!(name = guarded.name_any(), namespace = guarded.namespace(), error = chain, retry_in = ?wait, "reconcile failed");
     Action::requeue(wait)
 }
@@ -171,7 +174,8 @@ impl Context {
     /// Returns the resource as last written by us where the watch has not caught up.
     fn freshest(&self, cached: &ImageBuild) -> ImageBuild {
         let latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
-        let version = |build: &ImageBuild| build.resource_version().and_then(|v| v.parse::<u64>().ok()).unwrap_or(0);
+        let version =
+            |build: &ImageBuild| build.resource_version().and_then(|v| v.parse::<u64>().ok()).unwrap_or(0);
         match cached.uid().and_then(|uid| latest.get(&uid)) {
             Some(newer) if version(newer) > version(cached) => newer.clone(),
             _ => cached.clone(),
@@ -209,14 +213,22 @@ impl Context {
             .filter(|other| other.uid().as_ref() != Some(&uid))
             .filter_map(|other| entry(other, granted.contains_key(&other.uid().unwrap_or_default())))
             .collect();
-        let running = build.status.as_ref().is_some_and(|s| s.started_at.is_some() && s.finished_at.is_none());
+        let running =
+            build.status.as_ref().is_some_and(|s| s.started_at.is_some() && s.finished_at.is_none());
         let now = Timestamp::now().as_microsecond();
-        let queued_at = build.status.as_ref().filter(|s| s.finished_at.is_none()).and_then(|s| s.queued_at.as_ref()).map_or(now, |t| t.0.as_microsecond());
+        let queued_at = build
+            .status
+            .as_ref()
+            .filter(|s| s.finished_at.is_none())
+            .and_then(|s| s.queued_at.as_ref())
+            .map_or(now, |t| t.0.as_microsecond());
         let namespace = build.namespace().unwrap_or_default();
         entries.push(Entry { uid: uid.clone(), namespace, running: false, queued_at: i128::from(queued_at) });
-        let limits = Limits { total: self.settings.max_builds, per_namespace: self.settings.max_builds_per_namespace };
+        let limits =
+            Limits { total: self.settings.max_builds, per_namespace: self.settings.max_builds_per_namespace };
         let slot = queue::slot(&uid, &entries, limits);
-        self.metrics.queue(entries.iter().filter(|e| !e.running).count() - usize::from(running || slot == Slot::Go));
+        self.metrics
+            .queue(entries.iter().filter(|e| !e.running).count() - usize::from(running || slot == Slot::Go));
         if slot == Slot::Go && !running {
             granted.insert(uid, Instant::now());
         }
@@ -227,7 +239,8 @@ impl Context {
 /// Returns the queue's view of a resource; none where it neither waits nor runs.
 fn entry(build: &ImageBuild, granted: bool) -> Option<Entry> {
     let status = build.status.as_ref()?;
-    if status.run == 0 || status.finished_at.is_some() || (build.spec.suspend && status.started_at.is_none()) {
+    if status.run == 0 || status.finished_at.is_some() || (build.spec.suspend && status.started_at.is_none())
+    {
         return None;
     }
     Some(Entry {

@@ -42,17 +42,28 @@ async fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     let filter = EnvFilter::try_from_env("SLIPWAY_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    if args.log_json { logs.json().init() } else { logs.init() }
+    if args.log_json {
+        logs.json().init()
+    } else {
+        logs.init()
+    }
     let _ = rustls::crypto::ring::default_provider().install_default();
 
     let settings = args.settings.as_deref().map(Settings::read).transpose()?.unwrap_or_default();
     let metrics = Arc::new(Metrics::default());
     let health = server::Health { metrics: metrics.clone(), ready: Arc::new(AtomicBool::new(false)) };
     let serving = tokio::spawn(serve(args.listen, Health { ..health.clone() }));
-    let client = Client::try_default().await.context("no way to the API server: is KUBECONFIG set, or does this run in a pod?")?;
+    let client = Client::try_default()
+        .await
+        .context("no way to the API server: is KUBECONFIG set, or does this run in a pod?")?;
     let version = client.apiserver_version().await.context("the API server does not answer")?;
     health.ready.store(true, Ordering::Relaxed);
-    tracing::info!(kubernetes = version.git_version, executor = settings.executor_image, "slipway-operator {}", env!("CARGO_PKG_VERSION"));
+    tracing::info!(
+        kubernetes = version.git_version,
+        executor = settings.executor_image,
+        "slipway-operator {}",
+        env!("CARGO_PKG_VERSION")
+    );
 
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

@@ -94,18 +94,66 @@ impl Default for Metrics {
         };
         let r = &mut registry;
         r.register("builds", "Finished builds by result and reason", metrics.builds.clone());
-        r.register("build_retries", "Builds tried again after a fault of the infrastructure", metrics.retries.clone());
-        r.register_with_unit("build_duration", "Time of finished builds by phase: queued, plan, build, push, total", Unit::Seconds, metrics.durations.clone());
-        r.register_with_unit("stage_duration", "Time of stages by their final state", Unit::Seconds, metrics.stages.clone());
+        r.register(
+            "build_retries",
+            "Builds tried again after a fault of the infrastructure",
+            metrics.retries.clone(),
+        );
+        r.register_with_unit(
+            "build_duration",
+            "Time of finished builds by phase: queued, plan, build, push, total",
+            Unit::Seconds,
+            metrics.durations.clone(),
+        );
+        r.register_with_unit(
+            "stage_duration",
+            "Time of stages by their final state",
+            Unit::Seconds,
+            metrics.stages.clone(),
+        );
         r.register("queue_depth", "Builds that wait for a slot", metrics.queued.clone());
-        r.register_with_unit("image_size", "Compressed size of images", Unit::Bytes, metrics.image_bytes.clone());
-        r.register_with_unit("layer_size", "Compressed size of layers", Unit::Bytes, metrics.layer_bytes.clone());
-        r.register("steps", "Steps that make or change files, by whether the cache had them", metrics.steps.clone());
-        r.register_with_unit("cache_reused", "Bytes of layers that the cache spared", Unit::Bytes, metrics.reused_bytes.clone());
-        r.register_with_unit("store_used", "Bytes in the store, as last reported by a build", Unit::Bytes, metrics.store_used.clone());
-        r.register_with_unit("store_free", "Bytes free on the store's volume, as last reported by a build", Unit::Bytes, metrics.store_free.clone());
+        r.register_with_unit(
+            "image_size",
+            "Compressed size of images",
+            Unit::Bytes,
+            metrics.image_bytes.clone(),
+        );
+        r.register_with_unit(
+            "layer_size",
+            "Compressed size of layers",
+            Unit::Bytes,
+            metrics.layer_bytes.clone(),
+        );
+        r.register(
+            "steps",
+            "Steps that make or change files, by whether the cache had them",
+            metrics.steps.clone(),
+        );
+        r.register_with_unit(
+            "cache_reused",
+            "Bytes of layers that the cache spared",
+            Unit::Bytes,
+            metrics.reused_bytes.clone(),
+        );
+        r.register_with_unit(
+            "store_used",
+            "Bytes in the store, as last reported by a build",
+            Unit::Bytes,
+            metrics.store_used.clone(),
+        );
+        r.register_with_unit(
+            "store_free",
+            "Bytes free on the store's volume, as last reported by a build",
+            Unit::Bytes,
+            metrics.store_free.clone(),
+        );
         r.register("images_pushed", "Images pushed", metrics.pushes.clone());
-        r.register_with_unit("reconcile_duration", "Time of a reconcile", Unit::Seconds, metrics.reconcile.clone());
+        r.register_with_unit(
+            "reconcile_duration",
+            "Time of a reconcile",
+            Unit::Seconds,
+            metrics.reconcile.clone(),
+        );
         r.register("reconcile_errors", "Reconciles that failed, by step", metrics.errors.clone());
         Self { registry, ..metrics }
     }
@@ -144,9 +192,17 @@ impl Metrics {
             return;
         }
         let reason = after.failure.as_ref().map(|f| f.reason.clone()).unwrap_or_default();
-        self.builds.get_or_create(&Outcome { namespace: namespace.clone(), result: after.phase.clone(), reason }).inc();
+        self.builds
+            .get_or_create(&Outcome { namespace: namespace.clone(), result: after.phase.clone(), reason })
+            .inc();
         if let Some(timing) = &after.timing {
-            let phases = [("queued", timing.queued), ("plan", timing.plan), ("build", timing.build), ("push", timing.push), ("total", timing.total)];
+            let phases = [
+                ("queued", timing.queued),
+                ("plan", timing.plan),
+                ("build", timing.build),
+                ("push", timing.push),
+                ("total", timing.total),
+            ];
             for (phase, seconds) in phases {
                 self.durations.get_or_create(&Phase { phase }).observe(seconds);
             }
@@ -172,8 +228,12 @@ impl Metrics {
         }
         if let Some(cache) = &after.cache {
             let count = |n: i32| u64::try_from(n).unwrap_or(0);
-            self.steps.get_or_create(&Steps { namespace: namespace.clone(), cache: "hit" }).inc_by(count(cache.hits));
-            self.steps.get_or_create(&Steps { namespace, cache: "miss" }).inc_by(count(cache.steps - cache.hits));
+            self.steps
+                .get_or_create(&Steps { namespace: namespace.clone(), cache: "hit" })
+                .inc_by(count(cache.hits));
+            self.steps
+                .get_or_create(&Steps { namespace, cache: "miss" })
+                .inc_by(count(cache.steps - cache.hits));
             self.reused_bytes.get_or_create(&own).inc_by(u64::try_from(cache.bytes_reused).unwrap_or(0));
             self.store_used.get_or_create(&own).set(cache.store_used);
             self.store_free.get_or_create(&own).set(cache.store_free);

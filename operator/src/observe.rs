@@ -61,19 +61,32 @@ fn reading(what: &'static str) -> impl FnOnce(kube::Error) -> ObserveError {
 }
 
 /// Reads what a build depends on. `valid` is none for a spec that cannot be built: then only its pods matter.
-pub async fn observe(client: &Client, build: &ImageBuild, valid: Option<&ValidBuild>, settings: &Settings, slot: Slot) -> Result<Facts, ObserveError> {
+pub async fn observe(
+    client: &Client,
+    build: &ImageBuild,
+    valid: Option<&ValidBuild>,
+    settings: &Settings,
+    slot: Slot,
+) -> Result<Facts, ObserveError> {
     let namespace = build.namespace().unwrap_or_default();
     let selector = format!("{},{}={}", labels::managed_selector(), labels::BUILD, build.name_any());
     let own = ListParams::default().labels(&selector);
     let pods: Api<Pod> = Api::namespaced(client.clone(), &namespace);
     let maps: Api<ConfigMap> = Api::namespaced(client.clone(), &namespace);
     let uid = build.uid();
-    let belongs = |owners: &[k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference]| owners.iter().any(|o| Some(&o.uid) == uid.as_ref());
+    let belongs = |owners: &[k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference]| {
+        owners.iter().any(|o| Some(&o.uid) == uid.as_ref())
+    };
     let list = pods.list(&own).await.map_err(reading("the pods of the build"))?;
     let requests = maps.list_metadata(&own).await.map_err(reading("the requests of the build"))?;
     let mut facts = Facts {
         pods: list.items.iter().filter(|p| belongs(p.owner_references())).filter_map(PodView::of).collect(),
-        requests: requests.items.iter().filter(|m| belongs(m.owner_references())).map(ResourceExt::name_any).collect(),
+        requests: requests
+            .items
+            .iter()
+            .filter(|m| belongs(m.owner_references()))
+            .map(ResourceExt::name_any)
+            .collect(),
         level: Level::default(),
         args: BTreeMap::new(),
         artifact: None,
@@ -99,7 +112,12 @@ impl Reader<'_> {
         let namespaces: Api<Namespace> = Api::all(self.client.clone());
         // Without the right to read namespaces (an installation for single ones) the level stays unknown.
         let namespace = namespaces.get_metadata_opt(self.namespace).await.ok().flatten();
-        self.facts.level = Level::of(namespace.as_ref().and_then(|n| n.labels().get("pod-security.kubernetes.io/enforce")).map(String::as_str));
+        self.facts.level = Level::of(
+            namespace
+                .as_ref()
+                .and_then(|n| n.labels().get("pod-security.kubernetes.io/enforce"))
+                .map(String::as_str),
+        );
         self.claim(valid).await?;
         self.args(valid).await?;
         if let Some(flux) = valid.source.as_ref().and_then(|s| s.flux.as_ref()) {
@@ -126,10 +144,14 @@ impl Reader<'_> {
         let claims: Api<PersistentVolumeClaim> = self.api();
         let claim = claims.get_opt(&valid.cache.claim).await.map_err(reading("the cache's claim"))?;
         self.facts.claim_exists = claim.is_some();
-        self.facts.claim_is_shared =
-            claim.and_then(|c| c.spec?.access_modes).is_some_and(|modes| modes.iter().any(|m| m == "ReadWriteMany"));
+        self.facts.claim_is_shared = claim
+            .and_then(|c| c.spec?.access_modes)
+            .is_some_and(|modes| modes.iter().any(|m| m == "ReadWriteMany"));
         if !self.facts.claim_exists && !valid.cache.managed {
-            self.missing(format!("spec.cache.claim: there is no PersistentVolumeClaim `{}`", valid.cache.claim));
+            self.missing(format!(
+                "spec.cache.claim: there is no PersistentVolumeClaim `{}`",
+                valid.cache.claim
+            ));
         }
         Ok(())
     }
@@ -143,7 +165,9 @@ impl Reader<'_> {
                     let found = maps.get_opt(map).await.map_err(reading("an argument's ConfigMap"))?;
                     let value = found.and_then(|m| m.data?.remove(key));
                     if value.is_none() {
-                        self.missing(format!("spec.args `{name}`: there is no key `{key}` in a ConfigMap `{map}`"));
+                        self.missing(format!(
+                            "spec.args `{name}`: there is no key `{key}` in a ConfigMap `{map}`"
+                        ));
                     }
                     value
                 }
@@ -156,9 +180,16 @@ impl Reader<'_> {
     /// Only that a Secret is there is looked at; its content is never read by the operator.
     async fn secrets(&mut self, valid: &ValidBuild, settings: &Settings) -> Result<(), ObserveError> {
         let secrets: Api<Secret> = self.api();
-        let git = valid.source.iter().filter_map(|s| s.git.as_ref()?.secret_ref.as_ref()).map(|s| ("spec.source.git.secretRef", &s.name));
+        let git = valid
+            .source
+            .iter()
+            .filter_map(|s| s.git.as_ref()?.secret_ref.as_ref())
+            .map(|s| ("spec.source.git.secretRef", &s.name));
         let registries = request::push_secrets(valid, settings);
-        let push = registries.iter().filter(|n| **n != settings.default_push_secret).map(|name| ("spec.images[].pushSecret", name));
+        let push = registries
+            .iter()
+            .filter(|n| **n != settings.default_push_secret)
+            .map(|name| ("spec.images[].pushSecret", name));
         let build = valid.secrets.values().map(|key| ("spec.secrets[].secretRef", &key.name));
         for (field, name) in git.chain(push).chain(build) {
             if secrets.get_metadata_opt(name).await.map_err(reading("a Secret's metadata"))?.is_none() {
@@ -176,7 +207,8 @@ impl Reader<'_> {
             FluxKind::ExternalArtifact => "ExternalArtifact",
         };
         let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("source.toolkit.fluxcd.io", "v1", kind));
-        let sources: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), self.namespace, &resource);
+        let sources: Api<DynamicObject> =
+            Api::namespaced_with(self.client.clone(), self.namespace, &resource);
         let source = match sources.get_opt(&flux.name).await {
             Err(kube::Error::Api(error)) if error.code == 404 => None,
             other => other.map_err(reading("the Flux source"))?,
@@ -185,8 +217,13 @@ impl Reader<'_> {
         let text = |name: &str| artifact.and_then(|a| a.get(name)?.as_str()).unwrap_or_default().to_owned();
         match (&source, text("url")) {
             (None, _) => self.missing(format!("spec.source.flux: there is no {kind} `{}`", flux.name)),
-            (Some(_), url) if url.is_empty() => self.missing(format!("spec.source.flux: {kind} `{}` has no artifact yet", flux.name)),
-            (Some(_), url) => self.facts.artifact = Some(Artifact { url, digest: text("digest"), revision: text("revision") }),
+            (Some(_), url) if url.is_empty() => {
+                self.missing(format!("spec.source.flux: {kind} `{}` has no artifact yet", flux.name))
+            }
+            (Some(_), url) => {
+                self.facts.artifact =
+                    Some(Artifact { url, digest: text("digest"), revision: text("revision") })
+            }
         }
         Ok(())
     }

@@ -98,7 +98,11 @@ impl PodView {
             .map(|c| c.reason.clone().unwrap_or_default())
             .or_else(|| {
                 let reason = status.reason.clone().unwrap_or_default();
-                matches!(reason.as_str(), "Evicted" | "NodeLost" | "NodeShutdown" | "Preempting" | "Terminated" | "NodeAffinity").then_some(reason)
+                matches!(
+                    reason.as_str(),
+                    "Evicted" | "NodeLost" | "NodeShutdown" | "Preempting" | "Terminated" | "NodeAffinity"
+                )
+                .then_some(reason)
             })
             .or_else(|| (phase == "Unknown").then(|| "NodeLost".to_owned()));
         let unschedulable = conditions
@@ -135,7 +139,9 @@ fn times(status: &ContainerStatus) -> (Option<Timestamp>, Option<Timestamp>) {
     let Some(state) = &status.state else { return (None, None) };
     match (&state.running, &state.terminated) {
         (Some(running), _) => (running.started_at.as_ref().map(|t| t.0), None),
-        (None, Some(ended)) => (ended.started_at.as_ref().map(|t| t.0), ended.finished_at.as_ref().map(|t| t.0)),
+        (None, Some(ended)) => {
+            (ended.started_at.as_ref().map(|t| t.0), ended.finished_at.as_ref().map(|t| t.0))
+        }
         (None, None) => (None, None),
     }
 }
@@ -143,17 +149,27 @@ fn times(status: &ContainerStatus) -> (Option<Timestamp>, Option<Timestamp>) {
 fn progress<R: Message>(status: Option<&ContainerStatus>) -> Progress<R> {
     let Some(state) = status.and_then(|s| s.state.as_ref()) else { return Progress::Waiting };
     if let Some(ended) = &state.terminated {
-        let report = message::decode(ended.message.as_deref().unwrap_or_default()).map_err(|error| error.to_string());
-        return Progress::Ended(End { exit_code: ended.exit_code, reason: ended.reason.clone().unwrap_or_default(), report });
+        let report =
+            message::decode(ended.message.as_deref().unwrap_or_default()).map_err(|error| error.to_string());
+        return Progress::Ended(End {
+            exit_code: ended.exit_code,
+            reason: ended.reason.clone().unwrap_or_default(),
+            report,
+        });
     }
     if state.running.is_some() {
         return Progress::Running;
     }
     let waiting = state.waiting.clone().unwrap_or_default();
     match waiting.reason.as_deref() {
-        Some(reason @ ("ImagePullBackOff" | "ErrImagePull" | "InvalidImageName" | "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError")) => {
-            Progress::Stuck(reason.to_owned(), waiting.message.unwrap_or_default())
-        }
+        Some(
+            reason @ ("ImagePullBackOff"
+            | "ErrImagePull"
+            | "InvalidImageName"
+            | "CreateContainerConfigError"
+            | "CreateContainerError"
+            | "RunContainerError"),
+        ) => Progress::Stuck(reason.to_owned(), waiting.message.unwrap_or_default()),
         _ => Progress::Waiting,
     }
 }

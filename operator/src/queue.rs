@@ -114,7 +114,8 @@ mod tests {
 
     #[test]
     fn no_more_than_the_limit_ever_goes() {
-        let entries: Vec<Entry> = (0..50).map(|n| entry(&format!("u{n}"), &format!("n{}", n % 7), false, n)).collect();
+        let entries: Vec<Entry> =
+            (0..50).map(|n| entry(&format!("u{n}"), &format!("n{}", n % 7), false, n)).collect();
         let go = entries.iter().filter(|e| slot(&e.uid, &entries, LIMITS) == Slot::Go).count();
         assert_eq!(go, LIMITS.total);
         let mut places: Vec<i32> = entries

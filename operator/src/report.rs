@@ -15,7 +15,12 @@ use crate::plan::Plan;
 pub struct ReportError(#[from] kube::Error);
 
 /// Writes the status where it changed, then the events. Returns the resource as it stands after that.
-pub async fn report(client: &Client, recorder: &Recorder, build: &ImageBuild, plan: &Plan) -> Result<Option<ImageBuild>, ReportError> {
+pub async fn report(
+    client: &Client,
+    recorder: &Recorder,
+    build: &ImageBuild,
+    plan: &Plan,
+) -> Result<Option<ImageBuild>, ReportError> {
     let mut written = None;
     if build.status.as_ref() != Some(&plan.status) {
         let api: Api<ImageBuild> = Api::namespaced(client.clone(), &build.namespace().unwrap_or_default());

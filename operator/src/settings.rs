@@ -98,7 +98,8 @@ impl Settings {
     /// Reads a settings file.
     pub fn read(path: &Path) -> Result<Self, SettingsError> {
         let shown = path.display().to_string();
-        let text = std::fs::read_to_string(path).map_err(|source| SettingsError::Read { path: shown.clone(), source })?;
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| SettingsError::Read { path: shown.clone(), source })?;
         serde_yaml::from_str(&text).map_err(|source| SettingsError::Parse { path: shown, source })
     }
 }

@@ -11,7 +11,11 @@ fn problems(yaml: &str) -> Vec<String> {
 #[test]
 fn fills_in_what_is_left_open() {
     let defaults = Defaults { registry: "registry.example".into(), ..Defaults::default() };
-    let valid = validate(&spec("{dockerfile: {inline: FROM scratch}, images: [{name: shop}, {target: test}]}"), &defaults).unwrap();
+    let valid = validate(
+        &spec("{dockerfile: {inline: FROM scratch}, images: [{name: shop}, {target: test}]}"),
+        &defaults,
+    )
+    .unwrap();
     assert_eq!(valid.images[0].repository, "registry.example/shop");
     assert_eq!(valid.images[0].tags, ["latest"]);
     assert_eq!((valid.images[1].target.as_str(), valid.images[1].repository.as_str()), ("test", ""));

@@ -5,7 +5,17 @@ use slipway_crds::build::Isolation;
 
 /// What `baseline` admits and user code needs: the usual container set without the network's.
 const BASELINE: [&str; 11] = [
-    "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT",
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "FOWNER",
+    "FSETID",
+    "KILL",
+    "MKNOD",
+    "SETFCAP",
+    "SETGID",
+    "SETPCAP",
+    "SETUID",
+    "SYS_CHROOT",
 ];
 
 /// What the build pod needs to lay out foreign layers.
@@ -91,7 +101,10 @@ pub fn build_context() -> SecurityContext {
 }
 
 fn capabilities(add: &[&str]) -> Capabilities {
-    Capabilities { drop: Some(vec!["ALL".to_owned()]), add: Some(add.iter().map(|c| (*c).to_owned()).collect()) }
+    Capabilities {
+        drop: Some(vec!["ALL".to_owned()]),
+        add: Some(add.iter().map(|c| (*c).to_owned()).collect()),
+    }
 }
 
 fn runtime_default() -> SeccompProfile {
@@ -119,7 +132,9 @@ mod tests {
 
     #[test]
     fn sys_admin_only_where_granted() {
-        let has = |rung| stage_context(rung, true).capabilities.unwrap().add.unwrap().contains(&"SYS_ADMIN".to_owned());
+        let has = |rung| {
+            stage_context(rung, true).capabilities.unwrap().add.unwrap().contains(&"SYS_ADMIN".to_owned())
+        };
         assert!(has(Rung::Granted) && !has(Rung::Nested) && !has(Rung::Root));
     }
 

@@ -26,7 +26,8 @@ pub fn build_id(uid: &str, run: i64, attempt: i32) -> String {
 
 /// Makes a stage's name fit for a DNS label.
 fn dns(text: &str) -> String {
-    let mapped: String = text.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect();
+    let mapped: String =
+        text.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect();
     let trimmed = mapped.trim_matches('-');
     if trimmed.is_empty() { "x".to_owned() } else { trimmed.to_owned() }
 }

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{
-    Affinity, ConfigMapVolumeSource, Container, EmptyDirVolumeSource, EnvVar, KeyToPath, LocalObjectReference,
-    PersistentVolumeClaimVolumeSource, Pod, PodAffinity, PodAffinityTerm, PodSpec, ResourceRequirements, SecretVolumeSource, Volume,
-    VolumeMount,
+    Affinity, ConfigMapVolumeSource, Container, EmptyDirVolumeSource, EnvVar, KeyToPath,
+    LocalObjectReference, PersistentVolumeClaimVolumeSource, Pod, PodAffinity, PodAffinityTerm, PodSpec,
+    ResourceRequirements, SecretVolumeSource, Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
@@ -88,7 +88,11 @@ impl Blueprint<'_> {
         let attempt = self.attempt;
         let part = if let [one] = stages { one.name.clone() } else { format!("stages-{number}") };
         // A stage may carry any name, also the build pod's or that of another stage in other letters.
-        let part = if part.eq_ignore_ascii_case("build") || part == "request" { format!("stage-{part}") } else { part };
+        let part = if part.eq_ignore_ascii_case("build") || part == "request" {
+            format!("stage-{part}")
+        } else {
+            part
+        };
         let part = if part.chars().all(|c| c.is_ascii_digit()) { format!("stage-{part}") } else { part };
         let name = names::part(&self.build.name_any(), attempt.run, &part, attempt.number);
         let id = names::build_id(&self.build.uid().unwrap_or_default(), attempt.run, attempt.number);
@@ -96,8 +100,15 @@ impl Blueprint<'_> {
         let own = stages.iter().find_map(|stage| self.valid.stages.get(&stage.name));
         let mut volumes = vec![self.store_volume(), empty_dir(SCRATCH)];
         let mut mounts = vec![
-            VolumeMount { sub_path: Some(paths::STORE_SUB_PATH.into()), read_only: Some(true), ..mount(STORE, paths::STORE) },
-            VolumeMount { sub_path: Some(paths::outbox_sub_path(&id, number)), ..mount(STORE, paths::OUTBOX) },
+            VolumeMount {
+                sub_path: Some(paths::STORE_SUB_PATH.into()),
+                read_only: Some(true),
+                ..mount(STORE, paths::STORE)
+            },
+            VolumeMount {
+                sub_path: Some(paths::outbox_sub_path(&id, number)),
+                ..mount(STORE, paths::OUTBOX)
+            },
             VolumeMount { sub_path: Some(paths::MOUNTS_SUB_PATH.into()), ..mount(STORE, paths::MOUNTS) },
             mount(SCRATCH, paths::SCRATCH),
         ];
@@ -132,7 +143,8 @@ impl Blueprint<'_> {
             ..self.container()
         };
         let empty = BTreeMap::new();
-        let (selector, tolerations) = own.map_or((&empty, &[][..]), |s| (&s.node_selector, &s.tolerations[..]));
+        let (selector, tolerations) =
+            own.map_or((&empty, &[][..]), |s| (&s.node_selector, &s.tolerations[..]));
         let spec = PodSpec {
             containers: vec![container],
             volumes: Some(volumes),
@@ -159,19 +171,32 @@ impl Blueprint<'_> {
         Container {
             image: Some(self.settings.executor_image.clone()),
             image_pull_policy: Some(self.settings.executor_pull_policy.clone()),
-            env: Some(vec![EnvVar { name: paths::LOG_ENV.into(), value: Some(self.settings.log.clone()), value_from: None }]),
+            env: Some(vec![EnvVar {
+                name: paths::LOG_ENV.into(),
+                value: Some(self.settings.log.clone()),
+                value_from: None,
+            }]),
             working_dir: Some(paths::SCRATCH.into()),
             ..Container::default()
         }
     }
 
-    fn pod_spec(&self, selector: &BTreeMap<String, String>, tolerations: &[k8s_openapi::api::core::v1::Toleration]) -> PodSpec {
+    fn pod_spec(
+        &self,
+        selector: &BTreeMap<String, String>,
+        tolerations: &[k8s_openapi::api::core::v1::Toleration],
+    ) -> PodSpec {
         let pod = &self.valid.pod;
         let mut all_selectors = pod.node_selector.clone();
         all_selectors.extend(selector.clone());
         let mut all_tolerations = pod.tolerations.clone();
         all_tolerations.extend(tolerations.iter().cloned());
-        let pull = self.settings.image_pull_secrets.iter().cloned().chain(pod.image_pull_secrets.iter().map(|s| s.name.clone()));
+        let pull = self
+            .settings
+            .image_pull_secrets
+            .iter()
+            .cloned()
+            .chain(pod.image_pull_secrets.iter().map(|s| s.name.clone()));
         PodSpec {
             restart_policy: Some("Never".into()),
             automount_service_account_token: Some(false),
@@ -226,7 +251,12 @@ impl Blueprint<'_> {
 
     /// Returns the Secrets that only the build pod gets, and where.
     fn credentials(&self) -> Vec<(Volume, String)> {
-        let git = self.valid.source.iter().filter_map(|s| s.git.as_ref()?.secret_ref.as_ref()).map(|s| s.name.clone());
+        let git = self
+            .valid
+            .source
+            .iter()
+            .filter_map(|s| s.git.as_ref()?.secret_ref.as_ref())
+            .map(|s| s.name.clone());
         let registries = request::push_secrets(self.valid, self.settings);
         let mut names: Vec<String> = registries.into_iter().chain(git).collect();
         names.dedup();
@@ -241,7 +271,8 @@ impl Blueprint<'_> {
                     optional: Some(name == optional),
                     items: None,
                 };
-                let volume = Volume { name: format!("credentials-{at}"), secret: Some(source), ..Volume::default() };
+                let volume =
+                    Volume { name: format!("credentials-{at}"), secret: Some(source), ..Volume::default() };
                 (volume, format!("{}/{name}", paths::CREDENTIALS))
             })
             .collect()
@@ -250,12 +281,15 @@ impl Blueprint<'_> {
     fn source_volume(&self) -> Option<(Volume, String)> {
         let source = self.valid.source.as_ref()?;
         let volume = if let Some(files) = &source.files {
-            let items = files.keys().enumerate().map(|(at, path)| item(&request::file_key(at), path)).collect();
+            let items =
+                files.keys().enumerate().map(|(at, path)| item(&request::file_key(at), path)).collect();
             let name = names::request(&self.build.name_any(), self.attempt.run, self.attempt.number);
-            let config_map = ConfigMapVolumeSource { name, items: Some(items), ..ConfigMapVolumeSource::default() };
+            let config_map =
+                ConfigMapVolumeSource { name, items: Some(items), ..ConfigMapVolumeSource::default() };
             Volume { name: SOURCE.into(), config_map: Some(config_map), ..Volume::default() }
         } else if let Some(map) = &source.config_map {
-            let config_map = ConfigMapVolumeSource { name: map.name.clone(), ..ConfigMapVolumeSource::default() };
+            let config_map =
+                ConfigMapVolumeSource { name: map.name.clone(), ..ConfigMapVolumeSource::default() };
             Volume { name: SOURCE.into(), config_map: Some(config_map), ..Volume::default() }
         } else {
             let claim_name = source.volume.as_ref()?.claim.clone();

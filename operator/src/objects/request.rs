@@ -22,7 +22,13 @@ pub fn file_key(index: usize) -> String {
 }
 
 /// Makes the ConfigMap that the build pod mounts.
-pub fn config_map(build: &ImageBuild, valid: &ValidBuild, facts: &Facts, settings: &Settings, attempt: Attempt) -> ConfigMap {
+pub fn config_map(
+    build: &ImageBuild,
+    valid: &ValidBuild,
+    facts: &Facts,
+    settings: &Settings,
+    attempt: Attempt,
+) -> ConfigMap {
     let request = request(build, valid, facts, settings, attempt);
     let json = serde_json::to_string(&request).unwrap_or_default();
     let mut data = BTreeMap::from([(paths::REQUEST_FILE.to_owned(), json)]);
@@ -39,7 +45,13 @@ pub fn config_map(build: &ImageBuild, valid: &ValidBuild, facts: &Facts, setting
 }
 
 /// Makes the request.
-pub fn request(build: &ImageBuild, valid: &ValidBuild, facts: &Facts, settings: &Settings, attempt: Attempt) -> BuildRequest {
+pub fn request(
+    build: &ImageBuild,
+    valid: &ValidBuild,
+    facts: &Facts,
+    settings: &Settings,
+    attempt: Attempt,
+) -> BuildRequest {
     let mut registries = settings.registries.clone();
     registries.credentials = push_secrets(valid, settings).iter().map(|name| credential_file(name)).collect();
     BuildRequest {
@@ -47,7 +59,10 @@ pub fn request(build: &ImageBuild, valid: &ValidBuild, facts: &Facts, settings: 
         subject: format!("{}/{}", build.namespace().unwrap_or_default(), build.name_any()),
         source: source(valid, facts),
         sub_path: valid.sub_path.clone(),
-        dockerfile: valid.inline.clone().map_or_else(|| DockerfileRef::Path(valid.path.clone()), DockerfileRef::Inline),
+        dockerfile: valid
+            .inline
+            .clone()
+            .map_or_else(|| DockerfileRef::Path(valid.path.clone()), DockerfileRef::Inline),
         args: facts.args.clone(),
         contexts: valid.contexts.clone(),
         images: valid
@@ -93,7 +108,9 @@ fn fill(tag: &str, build: &ImageBuild, run: i64) -> String {
 /// Returns the Secrets that the build pod mounts to speak with registries, the first that knows a registry wins.
 pub fn push_secrets(valid: &ValidBuild, settings: &Settings) -> Vec<String> {
     let mut names: Vec<String> = valid.images.iter().filter_map(|image| image.push_secret.clone()).collect();
-    names.extend(valid.source.iter().filter_map(|s| s.oci.as_ref()?.pull_secret.as_ref()).map(|s| s.name.clone()));
+    names.extend(
+        valid.source.iter().filter_map(|s| s.oci.as_ref()?.pull_secret.as_ref()).map(|s| s.name.clone()),
+    );
     names.extend(valid.pod.image_pull_secrets.iter().map(|s| s.name.clone()));
     names.extend((!settings.default_push_secret.is_empty()).then(|| settings.default_push_secret.clone()));
     let mut seen = std::collections::BTreeSet::new();
@@ -114,20 +131,32 @@ fn source(valid: &ValidBuild, facts: &Facts) -> Source {
             reference: git.reference.as_ref().map(reference).unwrap_or_default(),
             depth: u32::try_from(git.depth).unwrap_or(1),
             submodules: git.submodules,
-            credentials: git.secret_ref.as_ref().map(|s| format!("{}/{}", paths::CREDENTIALS, s.name)).unwrap_or_default(),
+            credentials: git
+                .secret_ref
+                .as_ref()
+                .map(|s| format!("{}/{}", paths::CREDENTIALS, s.name))
+                .unwrap_or_default(),
         },
-        SpecSource { http: Some(http), .. } => {
-            Source::Http { url: http.url.clone(), digest: http.digest.clone().unwrap_or_default(), revision: String::new() }
-        }
+        SpecSource { http: Some(http), .. } => Source::Http {
+            url: http.url.clone(),
+            digest: http.digest.clone().unwrap_or_default(),
+            revision: String::new(),
+        },
         SpecSource { oci: Some(oci), .. } => Source::Oci { reference: oci.reference.clone() },
         SpecSource { flux: Some(_), .. } => facts
             .artifact
             .as_ref()
-            .map(|a| Source::Http { url: a.url.clone(), digest: a.digest.clone(), revision: a.revision.clone() })
+            .map(|a| Source::Http {
+                url: a.url.clone(),
+                digest: a.digest.clone(),
+                revision: a.revision.clone(),
+            })
             .unwrap_or_default(),
         SpecSource { volume: Some(volume), .. } => {
             let below = volume.path.as_deref().unwrap_or_default().trim_matches('/');
-            Source::Directory { path: format!("{}/{below}", paths::SOURCE_DIR).trim_end_matches('/').to_owned() }
+            Source::Directory {
+                path: format!("{}/{below}", paths::SOURCE_DIR).trim_end_matches('/').to_owned(),
+            }
         }
         _ => Source::Directory { path: paths::SOURCE_DIR.to_owned() },
     }

@@ -53,7 +53,10 @@ pub(super) fn set(plan: &mut Plan, inputs: &Inputs, type_: &str, status: &str, r
     }
     let conditions = &mut plan.status.conditions;
     let old = conditions.iter().position(|c| c.type_ == type_);
-    let since = old.map(|at| &conditions[at]).filter(|c| c.status == status).map_or(Time(inputs.now), |c| c.last_transition_time.clone());
+    let since = old
+        .map(|at| &conditions[at])
+        .filter(|c| c.status == status)
+        .map_or(Time(inputs.now), |c| c.last_transition_time.clone());
     let condition = Condition {
         type_: type_.to_owned(),
         status: status.to_owned(),
@@ -105,7 +108,14 @@ pub(super) fn ready(plan: &mut Plan, inputs: &Inputs, message: &str) {
 /// Suspended with something to build: neither ready nor under way.
 pub(super) fn suspended(plan: &mut Plan, inputs: &Inputs) {
     remove(plan, &[types::RECONCILING, types::STALLED]);
-    set(plan, inputs, types::READY, "Unknown", reasons::SUSPENDED, "suspended: set spec.suspend to false to build");
+    set(
+        plan,
+        inputs,
+        types::READY,
+        "Unknown",
+        reasons::SUSPENDED,
+        "suspended: set spec.suspend to false to build",
+    );
 }
 
 /// Nothing is to do: conditions stay as they are and speak of the present generation.

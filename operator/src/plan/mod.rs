@@ -112,8 +112,11 @@ fn refuse(inputs: &Inputs, problems: &[FieldProblem], plan: &mut Plan) {
     plan.status.queue_position = None;
     // A corrected spec must differ from this one to start anything, also from the one that last ran.
     plan.status.trigger_digest = String::new();
-    plan.status.failure =
-        Some(FailureStatus { reason: reasons::INVALID_SPEC.into(), message: message.clone(), ..FailureStatus::default() });
+    plan.status.failure = Some(FailureStatus {
+        reason: reasons::INVALID_SPEC.into(),
+        message: message.clone(),
+        ..FailureStatus::default()
+    });
     conditions::stalled(plan, inputs, reasons::INVALID_SPEC, &message);
 }
 
@@ -148,7 +151,12 @@ fn drive(inputs: &Inputs, valid: &ValidBuild, plan: &mut Plan) {
     let attempt = Attempt { run: plan.status.run, number: plan.status.attempt.max(1) };
     remove_others(inputs, attempt, plan);
     if valid.cache.kind == CacheType::None {
-        return result::fail(inputs, valid, plan, result::spec_failure("cache.type None is not supported by this version: use a claim"));
+        return result::fail(
+            inputs,
+            valid,
+            plan,
+            result::spec_failure("cache.type None is not supported by this version: use a claim"),
+        );
     }
     if plan.status.started_at.is_none() {
         if let Some(problem) = inputs.facts.problems.first() {
@@ -161,7 +169,12 @@ fn drive(inputs: &Inputs, valid: &ValidBuild, plan: &mut Plan) {
             Slot::Wait(place, why) => {
                 plan.status.queue_position = Some(*place);
                 plan.status.phase = "Queued".into();
-                conditions::waiting(plan, inputs, reasons::QUEUED, &format!("place {place} in the queue: {why}"));
+                conditions::waiting(
+                    plan,
+                    inputs,
+                    reasons::QUEUED,
+                    &format!("place {place} in the queue: {why}"),
+                );
                 plan.requeue = Some(SignedDuration::from_secs(2));
                 return;
             }
@@ -174,7 +187,8 @@ fn drive(inputs: &Inputs, valid: &ValidBuild, plan: &mut Plan) {
     if let Some(left) = time_left(inputs, valid, plan) {
         plan.requeue = Some(left);
     } else {
-        let message = format!("the build took longer than {}", slipway_crds::quantity::human_seconds(valid.timeout));
+        let message =
+            format!("the build took longer than {}", slipway_crds::quantity::human_seconds(valid.timeout));
         let failure = FailureStatus { reason: reasons::TIMEOUT.into(), message, ..FailureStatus::default() };
         return result::fail(inputs, valid, plan, failure);
     }
@@ -195,9 +209,12 @@ fn make_objects(inputs: &Inputs, valid: &ValidBuild, attempt: Attempt, plan: &mu
     let Inputs { build, facts, settings, .. } = *inputs;
     let blueprint = Blueprint { build, valid, facts, settings, attempt };
     if valid.cache.managed && !facts.claim_exists {
-        plan.objects.claim = Some(claim::claim(&build.namespace().unwrap_or_default(), &valid.cache, settings));
+        plan.objects.claim =
+            Some(claim::claim(&build.namespace().unwrap_or_default(), &valid.cache, settings));
     }
-    let here = |role: Role| facts.pods.iter().any(|p| p.role == role && p.run == attempt.run && p.attempt == attempt.number);
+    let here = |role: Role| {
+        facts.pods.iter().any(|p| p.role == role && p.run == attempt.run && p.attempt == attempt.number)
+    };
     if !here(Role::Build) {
         plan.objects.request = Some(request::config_map(build, valid, facts, settings, attempt));
         plan.objects.pods.push(blueprint.build_pod());
@@ -211,7 +228,8 @@ fn make_objects(inputs: &Inputs, valid: &ValidBuild, attempt: Attempt, plan: &mu
         }
         Err(_) => return,
     };
-    let user_namespace = settings.user_namespaces && !plan.status.isolation.as_ref().is_some_and(|i| i.reason == reasons::NO_USER_NAMESPACE);
+    let user_namespace = settings.user_namespaces
+        && !plan.status.isolation.as_ref().is_some_and(|i| i.reason == reasons::NO_USER_NAMESPACE);
     let mut numbers: Vec<u32> = report.stages.iter().filter_map(|s| s.pod).collect();
     numbers.sort_unstable();
     numbers.dedup();

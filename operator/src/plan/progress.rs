@@ -46,7 +46,12 @@ pub(super) fn follow(inputs: &Inputs, valid: &ValidBuild, attempt: Attempt, plan
         return conditions::waiting(plan, inputs, reasons::PROGRESSING, "the build pod is being made");
     };
     if let Some(why) = lost(pod) {
-        return result::retry(inputs, valid, plan, failure(reasons::POD_LOST, &format!("the build pod {} was lost: {why}", pod.name)));
+        return result::retry(
+            inputs,
+            valid,
+            plan,
+            failure(reasons::POD_LOST, &format!("the build pod {} was lost: {why}", pod.name)),
+        );
     }
     match &pod.plan {
         Progress::Ended(End { exit_code: 0, report: Ok(report), .. }) => planned(inputs, report, plan),
@@ -67,7 +72,8 @@ pub(super) fn follow(inputs: &Inputs, valid: &ValidBuild, attempt: Attempt, plan
     count(plan);
     match &pod.conduct {
         Progress::Ended(End { exit_code: 0, report: Ok(report), .. }) => {
-            let talking = of_attempt(inputs.facts, attempt).any(|p| !p.over && matches!(p.role, Role::Stage(_)));
+            let talking =
+                of_attempt(inputs.facts, attempt).any(|p| !p.over && matches!(p.role, Role::Stage(_)));
             let since = pod.ended.map_or(0.0, |t| inputs.now.duration_since(t).as_secs_f64());
             if talking && since < LAST_WORDS {
                 plan.requeue = Some(SignedDuration::from_millis(300));
@@ -93,7 +99,8 @@ fn lost(pod: &PodView) -> Option<String> {
 /// The plan is there: the stages come into the status.
 fn planned(inputs: &Inputs, report: &PlanReport, plan: &mut Plan) {
     let status = &mut plan.status;
-    status.source = Some(SourceStatus { revision: report.revision.clone(), digest: report.source_digest.clone() });
+    status.source =
+        Some(SourceStatus { revision: report.revision.clone(), digest: report.source_digest.clone() });
     status.pruned_stages = i32::try_from(report.pruned).unwrap_or(i32::MAX);
     status.warnings.clone_from(&report.warnings);
     status.timing.get_or_insert_default().plan = report.seconds;
@@ -113,9 +120,11 @@ fn planned(inputs: &Inputs, report: &PlanReport, plan: &mut Plan) {
     let cache = status.cache.get_or_insert_default();
     cache.steps = numbers(report.stages.iter().map(|s| s.steps).sum());
     cache.hits = numbers(report.stages.iter().map(|s| s.cached).sum());
-    let revision = if report.revision.is_empty() { "the source is there".to_owned() } else { report.revision.clone() };
+    let revision =
+        if report.revision.is_empty() { "the source is there".to_owned() } else { report.revision.clone() };
     conditions::set(plan, inputs, types::SOURCE_READY, "True", reasons::SUCCEEDED, &revision);
-    let planned = format!("{} stages, {} of {} steps cached", report.stages.len(), cache_hits(plan), cache_steps(plan));
+    let planned =
+        format!("{} stages, {} of {} steps cached", report.stages.len(), cache_hits(plan), cache_steps(plan));
     conditions::set(plan, inputs, types::PLANNED, "True", reasons::SUCCEEDED, &planned);
 }
 
@@ -152,7 +161,8 @@ fn stage(inputs: &Inputs, number: u32, pod: &PodView, plan: &mut Plan) {
         && !report.isolation.is_empty()
         && !plan.status.isolation.as_ref().is_some_and(|i| i.reason == reasons::NO_USER_NAMESPACE)
     {
-        plan.status.isolation = Some(IsolationStatus { way: report.isolation.clone(), reason: report.isolation_reason.clone() });
+        plan.status.isolation =
+            Some(IsolationStatus { way: report.isolation.clone(), reason: report.isolation_reason.clone() });
     }
 }
 
@@ -193,7 +203,8 @@ fn trouble(inputs: &Inputs, valid: &ValidBuild, pod: &PodView, plan: &mut Plan) 
     let age = pod.created.map_or(0.0, |t| inputs.now.duration_since(t).as_secs_f64());
     match &pod.stage {
         Progress::Ended(end) if end.exit_code != 0 => {
-            let failed = end.report.as_ref().ok().and_then(|r| r.stages.iter().find_map(|s| s.failure.clone()));
+            let failed =
+                end.report.as_ref().ok().and_then(|r| r.stages.iter().find_map(|s| s.failure.clone()));
             // A stage that was told to stop only follows another failure, which has or will have its own words.
             if failed.is_none() && end.exit_code == i32::from(slipway_protocol::paths::EXIT_CANCELLED) {
                 return false;
@@ -206,8 +217,14 @@ fn trouble(inputs: &Inputs, valid: &ValidBuild, pod: &PodView, plan: &mut Plan) 
             result::fail(inputs, valid, plan, failure(reasons::POD_STUCK, &message));
             true
         }
-        Progress::Waiting if pod.user_namespace && pod.unschedulable.is_none() && age > USER_NAMESPACE_LIMIT && !pod.deleting => {
-            plan.status.isolation = Some(IsolationStatus { way: String::new(), reason: reasons::NO_USER_NAMESPACE.into() });
+        Progress::Waiting
+            if pod.user_namespace
+                && pod.unschedulable.is_none()
+                && age > USER_NAMESPACE_LIMIT
+                && !pod.deleting =>
+        {
+            plan.status.isolation =
+                Some(IsolationStatus { way: String::new(), reason: reasons::NO_USER_NAMESPACE.into() });
             plan.delete_pods.push(pod.name.clone());
             false
         }

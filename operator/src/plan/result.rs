@@ -36,15 +36,36 @@ pub(super) fn ended(
     if let Some(said) = said {
         let retryable = said.retryable;
         let failed = FailureStatus { pod: name.clone(), ..told(said) };
-        return if retryable { retry(inputs, valid, plan, failed) } else { fail(inputs, valid, plan, failed) };
+        return if retryable {
+            retry(inputs, valid, plan, failed)
+        } else {
+            fail(inputs, valid, plan, failed)
+        };
     }
     if kubelet_reason == "OOMKilled" {
-        let message = format!("the {what} container of {name} was killed for its memory limit: raise resources.limits.memory of the stage or of spec.pod");
-        let failed = FailureStatus { exit_code: Some(exit_code), pod: name.clone(), ..failure(reasons::OUT_OF_MEMORY, &message) };
+        let message = format!(
+            "the {what} container of {name} was killed for its memory limit: raise resources.limits.memory of the stage or of spec.pod"
+        );
+        let failed = FailureStatus {
+            exit_code: Some(exit_code),
+            pod: name.clone(),
+            ..failure(reasons::OUT_OF_MEMORY, &message)
+        };
         return fail(inputs, valid, plan, failed);
     }
-    let message = format!("the {what} container of {name} ended with exit code {exit_code} ({kubelet_reason}) and no report: see `kubectl logs {name} -c {what}`");
-    retry(inputs, valid, plan, FailureStatus { exit_code: Some(exit_code), pod: name.clone(), ..failure(reasons::NO_REPORT, &message) });
+    let message = format!(
+        "the {what} container of {name} ended with exit code {exit_code} ({kubelet_reason}) and no report: see `kubectl logs {name} -c {what}`"
+    );
+    retry(
+        inputs,
+        valid,
+        plan,
+        FailureStatus {
+            exit_code: Some(exit_code),
+            pod: name.clone(),
+            ..failure(reasons::NO_REPORT, &message)
+        },
+    );
 }
 
 /// Takes over what an executor said.
@@ -89,7 +110,9 @@ pub(super) fn fail(inputs: &Inputs, valid: &ValidBuild, plan: &mut Plan, failed:
     let (type_, reason) = match failed.reason.as_str() {
         reason @ "SourceFailed" => (types::SOURCE_READY, reason),
         reason @ "PushFailed" => (types::PUSHED, reason),
-        reason @ ("DockerfileInvalid" | "ChecksFailed" | "ImageNotFound" | "PlanFailed") => (types::PLANNED, reason),
+        reason @ ("DockerfileInvalid" | "ChecksFailed" | "ImageNotFound" | "PlanFailed") => {
+            (types::PLANNED, reason)
+        }
         reason => (types::BUILT, reason),
     };
     let message = sentence(&failed);
@@ -136,8 +159,13 @@ pub(super) fn succeed(inputs: &Inputs, valid: &ValidBuild, plan: &mut Plan, repo
     timing.build = progress::round(report.build_seconds);
     timing.push = progress::round(report.push_seconds);
     status.failure = None;
-    let pushed: Vec<&str> = report.images.iter().filter(|i| i.reference.contains('@')).map(|i| i.reference.as_str()).collect();
-    let message = if pushed.is_empty() { "built; nothing was to be pushed".to_owned() } else { format!("pushed {}", pushed.join(", ")) };
+    let pushed: Vec<&str> =
+        report.images.iter().filter(|i| i.reference.contains('@')).map(|i| i.reference.as_str()).collect();
+    let message = if pushed.is_empty() {
+        "built; nothing was to be pushed".to_owned()
+    } else {
+        format!("pushed {}", pushed.join(", "))
+    };
     let built = format!("{} stages", plan.status.stages.len());
     conditions::set(plan, inputs, types::BUILT, "True", reasons::SUCCEEDED, &built);
     if !pushed.is_empty() {
@@ -174,7 +202,8 @@ fn bytes(count: u64) -> i64 {
 /// Closes the run: times, phase, history.
 fn finish(inputs: &Inputs, valid: &ValidBuild, plan: &mut Plan, result: &str, reason: &str) {
     let status = &mut plan.status;
-    let seconds = |from: &Option<Time>, to| from.as_ref().map_or(0.0, |t: &Time| progress::round(span(t, to)));
+    let seconds =
+        |from: &Option<Time>, to| from.as_ref().map_or(0.0, |t: &Time| progress::round(span(t, to)));
     status.finished_at = Some(Time(inputs.now));
     status.phase = result.into();
     status.queue_position = None;
@@ -203,8 +232,10 @@ fn finish(inputs: &Inputs, valid: &ValidBuild, plan: &mut Plan, result: &str, re
     // Pods that are still open say nothing more that counts.
     if result == "Succeeded" {
         plan.objects = super::Objects::default();
-        let open: Vec<String> = inputs.facts.pods.iter().filter(|p| !p.over && !p.deleting).map(|p| p.name.clone()).collect();
-        plan.delete_pods.extend(open.into_iter().filter(|name| !plan.delete_pods.contains(name)).collect::<Vec<_>>());
+        let open: Vec<String> =
+            inputs.facts.pods.iter().filter(|p| !p.over && !p.deleting).map(|p| p.name.clone()).collect();
+        plan.delete_pods
+            .extend(open.into_iter().filter(|name| !plan.delete_pods.contains(name)).collect::<Vec<_>>());
     }
     plan.requeue = Some(k8s_openapi::jiff::SignedDuration::from_secs_f64(valid.ttl + 0.5));
 }

@@ -3,7 +3,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 use slipway_crds::status::{ImageBuildStatus, SourceStatus};
-use slipway_crds::{ImageBuild, ImageBuildSpec, RECONCILE_ANNOTATION, REBUILD_ANNOTATION};
+use slipway_crds::{ImageBuild, ImageBuildSpec, REBUILD_ANNOTATION, RECONCILE_ANNOTATION};
 use slipway_oci::Digest;
 
 use super::{Event, Inputs, Plan, conditions};
@@ -32,7 +32,11 @@ pub(super) fn start(inputs: &Inputs, wanted: String, plan: &mut Plan) {
     let old = &plan.status;
     let reason = if old.run == 0 { "created" } else { changed(inputs, &old.trigger_digest, &wanted) };
     // A run that was never started has made nothing: the new one takes its number.
-    let run = if old.run > 0 && old.started_at.is_none() && old.finished_at.is_none() { old.run } else { old.run + 1 };
+    let run = if old.run > 0 && old.started_at.is_none() && old.finished_at.is_none() {
+        old.run
+    } else {
+        old.run + 1
+    };
     let status = ImageBuildStatus {
         observed_generation: old.observed_generation,
         phase: "Pending".into(),
@@ -48,17 +52,33 @@ pub(super) fn start(inputs: &Inputs, wanted: String, plan: &mut Plan) {
         images: old.images.clone(),
         digest: old.digest.clone(),
         size: old.size.clone(),
-        source: Some(SourceStatus { revision: inputs.facts.artifact.as_ref().map(|a| a.revision.clone()).unwrap_or_default(), ..SourceStatus::default() })
-            .filter(|s| !s.revision.is_empty()),
+        source: Some(SourceStatus {
+            revision: inputs.facts.artifact.as_ref().map(|a| a.revision.clone()).unwrap_or_default(),
+            ..SourceStatus::default()
+        })
+        .filter(|s| !s.revision.is_empty()),
         ..ImageBuildStatus::default()
     };
-    plan.events.push(Event { warning: false, reason: "BuildQueued".into(), note: format!("build {}: {reason}", status.run) });
+    plan.events.push(Event {
+        warning: false,
+        reason: "BuildQueued".into(),
+        note: format!("build {}: {reason}", status.run),
+    });
     plan.status = status;
-    conditions::waiting(plan, inputs, conditions::reasons::PROGRESSING, &format!("build {} is starting: {reason}", plan.status.run));
+    conditions::waiting(
+        plan,
+        inputs,
+        conditions::reasons::PROGRESSING,
+        &format!("build {} is starting: {reason}", plan.status.run),
+    );
 }
 
 /// Says which part of the digest changed.
 fn changed(inputs: &Inputs, old: &str, new: &str) -> &'static str {
     let names = parts(inputs.build, inputs.facts).map(|(name, _)| name);
-    old.split('-').zip(new.split('-')).zip(names).find(|((old, new), _)| old != new).map_or("spec changed", |(_, name)| name)
+    old.split('-')
+        .zip(new.split('-'))
+        .zip(names)
+        .find(|((old, new), _)| old != new)
+        .map_or("spec changed", |(_, name)| name)
 }

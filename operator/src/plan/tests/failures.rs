@@ -40,7 +40,10 @@ fn a_failing_instruction_is_told_with_its_place_and_not_tried_again() {
     let plan = world.step();
     assert_eq!(failure(&world).0, "RunFailed");
     let failure = plan.status.failure.unwrap();
-    assert_eq!((failure.line, failure.exit_code, failure.tail.as_str()), (Some(7), Some(1), "2 tests failed"));
+    assert_eq!(
+        (failure.line, failure.exit_code, failure.tail.as_str()),
+        (Some(7), Some(1), "2 tests failed")
+    );
     assert_eq!(failure.pod, "shop-1-compile");
     let states: Vec<_> = plan.status.stages.iter().map(|s| s.state.as_str()).collect();
     assert_eq!(states, ["Cancelled", "Failed", "Cancelled"]);
@@ -90,7 +93,8 @@ fn out_of_memory_is_named_and_not_tried_again() {
 #[test]
 fn a_container_without_last_words_is_tried_again() {
     let mut world = running();
-    world.pod("-build").conduct = ended::<BuildReport>(137, "Error", Err("the container ended without a report".into()));
+    world.pod("-build").conduct =
+        ended::<BuildReport>(137, "Error", Err("the container ended without a report".into()));
     world.step();
     assert_eq!(world.status().attempt, 2);
 }
@@ -98,8 +102,13 @@ fn a_container_without_last_words_is_tried_again() {
 #[test]
 fn a_push_that_fails_says_so() {
     let mut world = running();
-    let said = Failure { reason: "PushFailed".into(), message: "401 from registry.example".into(), ..Failure::default() };
-    world.pod("-build").conduct = ended(1, "Error", Ok(BuildReport { failure: Some(said), ..BuildReport::default() }));
+    let said = Failure {
+        reason: "PushFailed".into(),
+        message: "401 from registry.example".into(),
+        ..Failure::default()
+    };
+    world.pod("-build").conduct =
+        ended(1, "Error", Ok(BuildReport { failure: Some(said), ..BuildReport::default() }));
     world.step();
     assert_eq!(failure(&world).0, "PushFailed");
     assert_eq!(world.condition("Pushed").unwrap().0, "False");

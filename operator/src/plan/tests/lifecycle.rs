@@ -50,7 +50,9 @@ fn stage_pods_start_together_once_there_is_a_plan() {
 
 #[test]
 fn only_the_build_pod_holds_credentials_and_no_pod_holds_a_token() {
-    let mut world = World::new("{dockerfile: {inline: FROM scratch}, images: [{name: r.example/a, pushSecret: {name: reg}}]}");
+    let mut world = World::new(
+        "{dockerfile: {inline: FROM scratch}, images: [{name: r.example/a, pushSecret: {name: reg}}]}",
+    );
     let build = world.step().objects.pods.remove(0);
     world.say_plan();
     let stages = world.step().objects.pods;
@@ -79,7 +81,10 @@ fn images_make_it_ready() {
     assert_eq!(status.phase, "Succeeded");
     assert_eq!(world.condition("Ready"), pair("True", "Succeeded"));
     assert_eq!(world.condition("Reconciling"), None);
-    assert_eq!((status.progress.as_str(), status.size.as_str(), status.digest.as_str()), ("3/3", "1.9Mi", "sha256:d1"));
+    assert_eq!(
+        (status.progress.as_str(), status.size.as_str(), status.digest.as_str()),
+        ("3/3", "1.9Mi", "sha256:d1")
+    );
     assert_eq!(status.images[0].reduction, "95.0%");
     assert_eq!(status.stages[0].seconds, Some(3.0));
     assert_eq!(status.history.len(), 1);

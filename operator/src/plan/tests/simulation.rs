@@ -18,18 +18,28 @@ impl Dice {
 /// One thing happens in the world.
 fn happen(world: &mut World, dice: &mut Dice) {
     let (attempt, run) = (world.status().attempt, world.status().run);
-    let names: Vec<(String, Role)> =
-        world.facts.pods.iter().filter(|p| p.run == run && p.attempt == attempt && !p.over).map(|p| (p.name.clone(), p.role)).collect();
+    let names: Vec<(String, Role)> = world
+        .facts
+        .pods
+        .iter()
+        .filter(|p| p.run == run && p.attempt == attempt && !p.over)
+        .map(|p| (p.name.clone(), p.role))
+        .collect();
     if names.is_empty() {
         return;
     }
     let (name, role) = names[usize::try_from(dice.roll(names.len() as u64)).unwrap()].clone();
-    let planned = world.facts.pods.iter().any(|p| p.role == Role::Build && p.attempt == attempt && matches!(p.plan, Progress::Ended(_)));
+    let planned = world
+        .facts
+        .pods
+        .iter()
+        .any(|p| p.role == Role::Build && p.attempt == attempt && matches!(p.plan, Progress::Ended(_)));
     match (role, dice.roll(20)) {
         (_, 0) => world.facts.pods.retain(|p| p.name != name),
         (_, 1) => world.pod(&name).disrupted = Some("Evicted".into()),
         (Role::Stage(_), 2) => {
-            let said = Failure { reason: "RunFailed".into(), message: "exit code 1".into(), ..Failure::default() };
+            let said =
+                Failure { reason: "RunFailed".into(), message: "exit code 1".into(), ..Failure::default() };
             let stage = if name.contains("deps") { "deps" } else { "compile" };
             world.say_stage(&name, stage, Some(said));
         }
@@ -40,9 +50,16 @@ fn happen(world: &mut World, dice: &mut Dice) {
         }
         (Role::Build, 4..) if !planned => world.say_plan(),
         (Role::Stage(_), 4..12) => world.pod(&name).stage = Progress::Running,
-        (Role::Stage(_), _) => world.say_stage(&name, if name.contains("deps") { "deps" } else { "compile" }, None),
+        (Role::Stage(_), _) => {
+            world.say_stage(&name, if name.contains("deps") { "deps" } else { "compile" }, None)
+        }
         (Role::Build, _) => {
-            let open = world.facts.pods.iter().filter(|p| p.attempt == attempt && matches!(p.role, Role::Stage(_)) && !p.over).count();
+            let open = world
+                .facts
+                .pods
+                .iter()
+                .filter(|p| p.attempt == attempt && matches!(p.role, Role::Stage(_)) && !p.over)
+                .count();
             if world.facts.pods.iter().filter(|p| p.attempt == attempt).count() == 3 && open == 0 {
                 world.say_built();
             }
@@ -74,7 +91,10 @@ fn every_build_ends_and_stays_ended() {
             world.step();
         }
         assert_eq!(world.status(), end, "seed {seed}");
-        assert!(world.facts.pods.iter().all(|p| p.over || p.disrupted.is_some()), "seed {seed}: a pod runs on");
+        assert!(
+            world.facts.pods.iter().all(|p| p.over || p.disrupted.is_some()),
+            "seed {seed}: a pod runs on"
+        );
     }
 }
 

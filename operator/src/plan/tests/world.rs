@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use slipway_crds::validate::{Defaults, validate};
 use slipway_crds::{ImageBuild, ImageBuildStatus};
-use slipway_protocol::report::{BuildReport, Failure, ImageReport, PlanReport, PlannedStage, StagePodReport, StageReport};
+use slipway_protocol::report::{
+    BuildReport, Failure, ImageReport, PlanReport, PlannedStage, StagePodReport, StageReport,
+};
 
 use crate::objects::isolation::Level;
 use crate::observe::Facts;
@@ -86,7 +88,11 @@ impl World {
 
     pub(super) fn pod(&mut self, part: &str) -> &mut PodView {
         let names: Vec<String> = self.facts.pods.iter().map(|p| p.name.clone()).collect();
-        self.facts.pods.iter_mut().find(|p| p.name.ends_with(part)).unwrap_or_else(|| panic!("no pod …{part} in {names:?}"))
+        self.facts
+            .pods
+            .iter_mut()
+            .find(|p| p.name.ends_with(part))
+            .unwrap_or_else(|| panic!("no pod …{part} in {names:?}"))
     }
 
     pub(super) fn has_pod(&self, part: &str) -> bool {
@@ -95,7 +101,13 @@ impl World {
 
     /// The build pod's plan says: two stages with a pod each, and a last one without.
     pub(super) fn say_plan(&mut self) {
-        let stage = |name: &str, pod| PlannedStage { name: name.into(), steps: 2, cached: 0, pod, ..PlannedStage::default() };
+        let stage = |name: &str, pod| PlannedStage {
+            name: name.into(),
+            steps: 2,
+            cached: 0,
+            pod,
+            ..PlannedStage::default()
+        };
         let report = PlanReport {
             revision: "main@sha1:abc".into(),
             stages: vec![stage("deps", Some(0)), stage("compile", Some(1)), stage("final", None)],
@@ -111,8 +123,19 @@ impl World {
     pub(super) fn say_stage(&mut self, part: &str, name: &str, failure: Option<Failure>) {
         let code = i32::from(failure.is_some());
         let started = f64::from(u32::try_from(self.now.as_second()).unwrap());
-        let stage = StageReport { name: name.into(), started, finished: started + 3.0, ran: 2, failure, ..StageReport::default() };
-        let report = StagePodReport { stages: vec![stage], isolation: "Overlay (nested)".into(), isolation_reason: "baseline".into() };
+        let stage = StageReport {
+            name: name.into(),
+            started,
+            finished: started + 3.0,
+            ran: 2,
+            failure,
+            ..StageReport::default()
+        };
+        let report = StagePodReport {
+            stages: vec![stage],
+            isolation: "Overlay (nested)".into(),
+            isolation_reason: "baseline".into(),
+        };
         let pod = self.pod(part);
         pod.stage = ended(code, "Completed", Ok(report));
         pod.over = true;
@@ -141,7 +164,11 @@ impl World {
     }
 
     pub(super) fn condition(&self, type_: &str) -> Option<(String, String)> {
-        self.status().conditions.iter().find(|c| c.type_ == type_).map(|c| (c.status.clone(), c.reason.clone()))
+        self.status()
+            .conditions
+            .iter()
+            .find(|c| c.type_ == type_)
+            .map(|c| (c.status.clone(), c.reason.clone()))
     }
 }
 
