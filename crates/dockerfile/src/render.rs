@@ -91,7 +91,8 @@ impl<'a> Renderer<'a> {
         if !self.source.is_empty() {
             let _ = writeln!(out, "{bar}");
         }
-        let room = self.width.saturating_sub(digits + 4);
+        // The gutter, and one column for a caret behind the last character.
+        let room = self.width.saturating_sub(digits + 5);
         let mut previous = None;
         for line in &lines {
             if previous.is_some_and(|number| number + 1 != line.number) {
