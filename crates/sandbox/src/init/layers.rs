@@ -251,3 +251,40 @@ pub(super) fn probe(spec: &RunSpec) -> Result<(), Failure> {
     super::standard::mount_proc(&stage, &mut Vec::new(), &mut Vec::new())?;
     enter_root(stage)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// The form for kernels before 6.5, on a mount namespace of this test's thread.
+    #[test]
+    fn joins_by_string_what_has_odd_and_long_names() {
+        if !rustix::process::geteuid().is_root() || sys::unshare(libc::CLONE_NEWNS).is_err() {
+            eprintln!("not tried: needs the right to mount");
+            return;
+        }
+        mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).unwrap();
+        let place = tempfile::tempdir().unwrap();
+        let make = |name: &str| {
+            let path = place.path().join(name);
+            fs::create_dir(&path).unwrap();
+            path
+        };
+        let lowers: Vec<PathBuf> =
+            (0..120).map(|index| make(&format!("{index}:,\\{}", "x".repeat(100)))).collect();
+        for (index, lower) in lowers.iter().enumerate() {
+            fs::write(lower.join("which"), index.to_string()).unwrap();
+            fs::write(lower.join(format!("f{index}")), "").unwrap();
+        }
+        let [upper, work, scratch, target] = ["upper:,", "work", "scratch", "target"].map(make);
+        join_by_string(&lowers, Some((&upper, &work)), &scratch, &target).unwrap();
+        assert_eq!(fs::read_to_string(target.join("which")).unwrap(), "0");
+        assert_eq!(fs::read_dir(&target).unwrap().count(), 121);
+        fs::remove_file(target.join("f119")).unwrap();
+        unmount(&target, UnmountFlags::empty()).unwrap();
+        assert!(fs::symlink_metadata(upper.join("f119")).is_ok());
+        assert_eq!(fs::read_dir(&scratch).unwrap().count(), 0);
+    }
+}

@@ -5,6 +5,7 @@
 
 mod bed;
 mod cases;
+mod special;
 mod ways;
 
 fn main() {

@@ -7,28 +7,35 @@ use std::{
     process::Command,
 };
 
-use slipway_sandbox::{Overlay, Sandbox};
+use slipway_sandbox::{Cancel, Overlay, Root, Sandbox, Way};
 
-use crate::{bed::Bed, cases};
+use crate::{bed::Bed, cases, special};
 
 /// The capabilities that the `baseline` level of Kubernetes' Pod Security Standards lets a pod ask for, without those that
 /// no build needs.
 const BASELINE: &str =
     "-all,+chown,+dac_override,+fowner,+fsetid,+setuid,+setgid,+setfcap,+setpcap,+sys_chroot,+mknod,+kill";
 
+/// Every way as the suite brings it about: its word, what of the library it is, and how to start it.
+const WAYS: [(&str, Way, fn() -> Start); 4] = [
+    ("granted", Way::Granted, granted),
+    ("nested", Way::Nested, nested),
+    ("nested-covered", Way::Nested, nested_covered),
+    ("user", Way::Granted, user),
+];
+
 /// Runs the suite for one way, or starts itself once for each. Returns the exit code.
 pub fn main(args: &[String]) -> i32 {
-    match args.first().map(String::as_str) {
-        Some("connect") => connect(&args[1]),
-        Some("granted") => suite("granted", &Overlay::granted(), args.get(1)),
-        Some("nested") => suite("nested", &Overlay::nested(), args.get(1)),
-        Some("user") => {
-            slipway_sandbox::enter_user_namespace().unwrap();
-            suite("user", &Overlay::granted(), args.get(1))
+    let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    match words[..] {
+        ["connect", path] => connect(path),
+        ["run", way, spec] => run(way, spec),
+        [way, ref rest @ ..] if WAYS.iter().any(|(word, ..)| *word == way) => {
+            suite(way, rest.first().copied())
         }
-        filter => {
+        ref filter => {
             let mut failed = false;
-            for (way, start) in [("granted", granted as fn() -> Start), ("nested", nested), ("user", user)] {
+            for (way, _, start) in WAYS {
                 match start() {
                     Ok(mut command) => {
                         command.arg(way).args(filter);
@@ -40,6 +47,30 @@ pub fn main(args: &[String]) -> i32 {
             i32::from(failed)
         }
     }
+}
+
+/// Returns the word for a way whose surroundings this process is in already.
+pub fn word(way: Way) -> &'static str {
+    WAYS.iter().find(|(_, of, _)| *of == way).map_or("granted", |(word, ..)| word)
+}
+
+fn sandbox(way: Way) -> Box<dyn Sandbox> {
+    match way {
+        Way::Granted => Box::new(Overlay::granted()),
+        Way::Nested => Box::new(Overlay::nested()),
+        Way::Root => Box::new(Root::new()),
+    }
+}
+
+fn way(word: &str) -> Way {
+    WAYS.iter().find(|(known, ..)| *known == word).unwrap().1
+}
+
+/// Runs one specification and prints its end.
+fn run(word: &str, spec: &str) -> i32 {
+    let spec = serde_json::from_slice(&fs::read(spec).unwrap()).unwrap();
+    println!("{:?}", sandbox(way(word)).run(&spec, &mut |_, _| {}, &Cancel::new()));
+    0
 }
 
 /// What a command does with a socket: prints all that comes.
@@ -77,6 +108,15 @@ fn nested() -> Start {
     Ok(command)
 }
 
+/// As a container runtime has it that covers parts of /proc: the kernel then refuses a fresh one in a user namespace.
+fn nested_covered() -> Start {
+    let inner = nested()?;
+    let mut command = Command::new("unshare");
+    let script = "mount -t tmpfs none /proc/acpi && mount -o bind /dev/null /proc/timer_list && exec \"$@\"";
+    command.args(["-m", "--", "sh", "-c", script, "sh"]).arg(inner.get_program()).args(inner.get_args());
+    Ok(command)
+}
+
 /// An ordinary user with subordinate ids. Root lends them to itself for the test, in a mount namespace of its own, so that
 /// the machine's files stay as they are.
 fn user() -> Start {
@@ -109,31 +149,40 @@ fn user() -> Start {
 }
 
 /// Runs all cases in one way.
-fn suite(way: &str, sandbox: &dyn Sandbox, filter: Option<&String>) -> i32 {
+fn suite(word: &str, filter: Option<&str>) -> i32 {
+    if word == "user" {
+        slipway_sandbox::enter_user_namespace().unwrap();
+    }
     let busybox = Path::new("/bin/busybox");
     if !busybox.exists() {
-        println!("{way}: skipped: /bin/busybox is missing (Debian's busybox-static)");
+        println!("{word}: skipped: /bin/busybox is missing (Debian's busybox-static)");
         return 0;
     }
     let scratch = tempfile::Builder::new().prefix("slipway-sandbox").tempdir().unwrap();
     fs::set_permissions(scratch.path(), fs::Permissions::from_mode(0o755)).unwrap();
-    let (mut passed, mut failed) = (0, 0);
-    for case in cases::ALL {
-        if filter.is_some_and(|filter| !case.name.contains(filter.as_str())) {
-            continue;
+    let (way, mut passed, mut failed) = (way(word), 0, 0);
+    let sandbox = sandbox(way);
+    let mut report = |name: &str, result: Result<(), String>| match result {
+        Ok(()) => {
+            passed += 1;
+            println!("{word}: {name} ... ok");
         }
-        let mut bed = Bed::new(scratch.path(), busybox);
-        match case.run(&mut bed, sandbox) {
-            Ok(()) => {
-                passed += 1;
-                println!("{way}: {} ... ok", case.name);
-            }
-            Err(why) => {
-                failed += 1;
-                println!("{way}: {} ... FAILED\n    {why}", case.name);
-            }
+        Err(why) => {
+            failed += 1;
+            println!("{word}: {name} ... FAILED\n    {why}");
+        }
+    };
+    let wanted = |name: &str| filter.is_none_or(|filter| name.contains(filter));
+    for case in cases::ALL {
+        if wanted(case.name) && !(case.overlay_only && way == Way::Root) {
+            report(case.name, case.run(&mut Bed::new(scratch.path(), busybox), &*sandbox));
         }
     }
-    println!("{way}: {passed} passed, {failed} failed");
+    for (name, check) in special::ALL {
+        if wanted(name) {
+            report(name, check(&mut Bed::new(scratch.path(), busybox), &*sandbox, way));
+        }
+    }
+    println!("{word}: {passed} passed, {failed} failed");
     i32::from(failed > 0 || passed == 0)
 }

@@ -1,0 +1,253 @@
+//! What a table cannot say: errors, ends from outside, want of memory, the choice of a way.
+
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use slipway_sandbox::{Cancel, Error, Exit, Isolation, Sandbox, Way, choose, probe, spec::MountSource};
+
+use crate::bed::{Bed, runs};
+
+type Check = fn(&mut Bed, &dyn Sandbox, Way) -> Result<(), String>;
+
+/// Cases with code of their own.
+pub const ALL: &[(&str, Check)] = &[
+    ("cancel ends everything at once", cancel),
+    ("cancelled before the start", cancelled_before),
+    ("the death of the program ends everything", death),
+    ("many at once", many),
+    ("want of memory is named", out_of_memory),
+    ("links of /proc to open files are refused", open_file_links),
+    ("limits that cannot be had", bad_limits),
+    ("too many layers", too_many_layers),
+    ("500 layers", most_layers),
+    ("a source that is missing", missing_source),
+    ("a file on a directory", kinds_differ),
+    ("relative paths are refused", relative),
+    ("the part of an earlier run stays", continued),
+    ("the choice", choice),
+];
+
+fn ensure(holds: bool, why: impl FnOnce() -> String) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(why()) }
+}
+
+/// Waits until no process has the argument, for two seconds at most.
+fn gone(argument: &str) -> bool {
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(2) {
+        if !runs(argument) {
+            return true;
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    false
+}
+
+fn cancel(bed: &mut Bed, sandbox: &dyn Sandbox, _: Way) -> Result<(), String> {
+    let wish = bed.cancel.clone();
+    let waiter = thread::spawn(move || {
+        let start = Instant::now();
+        while !runs("98771") && start.elapsed() < Duration::from_secs(5) {
+            thread::sleep(Duration::from_millis(5));
+        }
+        wish.cancel();
+        Instant::now()
+    });
+    let outcome = bed.sh(sandbox, "trap '' TERM INT HUP; setsid sleep 98771 & sleep 98772");
+    let late = waiter.join().unwrap().elapsed();
+    ensure(matches!(outcome.result, Err(Error::Cancelled)), || format!("{:?}", outcome.result))?;
+    ensure(late < Duration::from_secs(1), || format!("it took {late:?}"))?;
+    // Not "soon": when `run` has returned, nothing holds a file of the layer open.
+    ensure(!runs("98771") && !runs("98772"), || "something still runs".into())
+}
+
+fn cancelled_before(bed: &mut Bed, sandbox: &dyn Sandbox, _: Way) -> Result<(), String> {
+    bed.cancel.cancel();
+    let outcome = bed.sh(sandbox, "touch /ran");
+    ensure(matches!(outcome.result, Err(Error::Cancelled)), || format!("{:?}", outcome.result))?;
+    ensure(!bed.spec.upper.join("ran").exists(), || "it ran".into())
+}
+
+fn death(bed: &mut Bed, _: &dyn Sandbox, way: Way) -> Result<(), String> {
+    let spec = bed.base.join("spec.json");
+    bed.spec.args = ["/bin/sh", "-c", "setsid sleep 98773 & sleep 98774"].map(String::from).to_vec();
+    fs::write(&spec, serde_json::to_vec(&bed.spec).unwrap()).unwrap();
+    let mut program = Command::new(std::env::current_exe().unwrap())
+        .args(["run", crate::ways::word(way)])
+        .arg(&spec)
+        .stdin(Stdio::null())
+        .spawn()
+        .unwrap();
+    let start = Instant::now();
+    while !(runs("98773") && runs("98774")) {
+        ensure(start.elapsed() < Duration::from_secs(5), || "it did not start".into())?;
+        thread::sleep(Duration::from_millis(5));
+    }
+    program.kill().unwrap();
+    program.wait().unwrap();
+    ensure(gone("98773") && gone("98774"), || "something survived".into())
+}
+
+fn many(bed: &mut Bed, sandbox: &dyn Sandbox, _: Way) -> Result<(), String> {
+    bed.spec.args = ["/bin/sh", "-c", "echo $$; cat /etc/hosts"].map(String::from).to_vec();
+    thread::scope(|scope| {
+        let threads: Vec<_> = (0..8)
+            .map(|index| {
+                let mut spec = bed.spec.clone();
+                for (place, name) in
+                    [(&mut spec.upper, "upper"), (&mut spec.work, "work"), (&mut spec.root, "root")]
+                {
+                    *place = bed.base.join(format!("{index}-{name}"));
+                    fs::create_dir(place).unwrap();
+                }
+                scope.spawn(move || sandbox.run(&spec, &mut |_, _| {}, &Cancel::new()))
+            })
+            .collect();
+        for thread in threads {
+            let result = thread.join().unwrap();
+            ensure(result.as_ref().is_ok_and(|finished| finished.exit.success()), || format!("{result:?}"))?;
+        }
+        Ok(())
+    })
+}
+
+/// Needs a memory group of its own, which only root of the machine can make.
+fn out_of_memory(bed: &mut Bed, _: &dyn Sandbox, way: Way) -> Result<(), String> {
+    let group = Path::new("/sys/fs/cgroup/memory").join(format!("slipway-test-{}", std::process::id()));
+    if way == Way::Nested || fs::create_dir(&group).is_err() {
+        println!("    (not tried: no memory group can be made)");
+        return Ok(());
+    }
+    fs::write(group.join("memory.limit_in_bytes"), "60000000").unwrap();
+    bed.spec.args = ["/bin/sh", "-c", "head -c 200m /dev/zero | tail -c 150m | wc -c; exit 137"]
+        .map(String::from)
+        .to_vec();
+    let spec = bed.base.join("spec.json");
+    fs::write(&spec, serde_json::to_vec(&bed.spec).unwrap()).unwrap();
+    let output = Command::new("sh")
+        .args(["-c", "echo $$ >\"$1\"/cgroup.procs && shift && exec \"$@\"", "sh"])
+        .arg(&group)
+        .arg(std::env::current_exe().unwrap())
+        .args(["run", crate::ways::word(way)])
+        .arg(&spec)
+        .output()
+        .unwrap();
+    thread::sleep(Duration::from_millis(50));
+    let _ = fs::remove_dir(&group);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    ensure(said.contains("OutOfMemory"), || format!("{said}{}", String::from_utf8_lossy(&output.stderr)))
+}
+
+fn open_file_links(bed: &mut Bed, sandbox: &dyn Sandbox, way: Way) -> Result<(), String> {
+    if way == Way::Root {
+        return Ok(());
+    }
+    for path in
+        ["/proc/self/fd/0", "/proc/self/cwd", "/proc/1/root/etc", "/proc/self/fd/3", "/proc/self/fd/7/../.."]
+    {
+        bed.spec.cwd = path.into();
+        let outcome = bed.sh(sandbox, "pwd; ls");
+        ensure(matches!(outcome.result, Err(Error::Setup { .. })), || {
+            format!("{path}: {:?}, {}", outcome.result, outcome.stdout)
+        })?;
+    }
+    bed.spec.cwd = "/".into();
+    bed.mount("/proc/self/cwd/x", MountSource::Tmpfs { size: None });
+    let outcome = bed.sh(sandbox, "true");
+    let said = outcome.result.as_ref().map_err(ToString::to_string);
+    ensure(said.as_ref().is_err_and(|said| said.contains("link of /proc")), || format!("{said:?}"))
+}
+
+fn bad_limits(bed: &mut Bed, sandbox: &dyn Sandbox, _: Way) -> Result<(), String> {
+    for (name, soft, hard, expected) in [
+        ("nofiles", 1, 1, "failed to set the limit `nofiles`: there is no limit of this name"),
+        ("nofile", 20, 10, "the soft limit is above the hard one"),
+    ] {
+        bed.spec.ulimits = vec![(name.into(), soft, hard)];
+        let outcome = bed.sh(sandbox, "true");
+        let said = outcome.result.map_err(|error| error.to_string());
+        ensure(said.as_ref().is_err_and(|said| said.contains(expected)), || format!("{said:?}"))?;
+    }
+    Ok(())
+}
+
+fn layer_count(bed: &mut Bed, count: usize) {
+    let first = bed.spec.lowers[0].clone();
+    bed.spec.lowers = (1..count).map(|index| bed.tree(&format!("l{index}"), &[])).collect();
+    bed.spec.lowers.push(first);
+}
+
+fn too_many_layers(bed: &mut Bed, sandbox: &dyn Sandbox, way: Way) -> Result<(), String> {
+    layer_count(bed, 501);
+    let outcome = bed.sh(sandbox, "true");
+    if way == Way::Root {
+        return ensure(outcome.result.is_ok(), || format!("{:?}", outcome.result));
+    }
+    let said = outcome.result.map_err(|error| error.to_string());
+    ensure(said.as_ref().is_err_and(|said| said.starts_with("501 layers") && said.contains("500")), || {
+        format!("{said:?}")
+    })
+}
+
+fn most_layers(bed: &mut Bed, sandbox: &dyn Sandbox, _: Way) -> Result<(), String> {
+    layer_count(bed, 500);
+    let outcome = bed.sh(sandbox, "true");
+    ensure(outcome.result.as_ref().is_ok_and(|finished| finished.exit == Exit::Code(0)), || {
+        format!("{:?}", outcome.result)
+    })
+}
+
+fn missing_source(bed: &mut Bed, sandbox: &dyn Sandbox, _: Way) -> Result<(), String> {
+    bed.mount("/in", MountSource::Bind { path: "/no/such/place".into(), readonly: true });
+    let said = bed.sh(sandbox, "true").result.map_err(|error| error.to_string());
+    ensure(said.as_ref().is_err_and(|said| said.contains("/in") && said.contains("/no/such/place")), || {
+        format!("{said:?}")
+    })
+}
+
+fn kinds_differ(bed: &mut Bed, sandbox: &dyn Sandbox, _: Way) -> Result<(), String> {
+    let path = bed.tree("source", &[]);
+    bed.mount("/etc/passwd", MountSource::Bind { path, readonly: true });
+    let said = bed.sh(sandbox, "true").result.map_err(|error| error.to_string());
+    ensure(said.as_ref().is_err_and(|said| said.contains("it is a file, and the source a directory")), || {
+        format!("{said:?}")
+    })
+}
+
+fn relative(bed: &mut Bed, sandbox: &dyn Sandbox, _: Way) -> Result<(), String> {
+    bed.spec.lowers.push("lower".into());
+    let said = bed.sh(sandbox, "true").result;
+    ensure(matches!(said, Err(Error::Invalid(_))), || format!("{said:?}"))
+}
+
+fn continued(bed: &mut Bed, sandbox: &dyn Sandbox, _: Way) -> Result<(), String> {
+    let first = bed.sh(sandbox, "echo one >/f; rm /etc/passwd");
+    let second = bed.sh(sandbox, "cat /f; ls /etc/passwd 2>/dev/null; echo two >>/f; cat /f");
+    ensure(first.result.is_ok() && second.stdout == "one\none\ntwo\n", || {
+        format!("{:?} {:?} {}", first.result, second.result, second.stdout)
+    })?;
+    let upper = bed.upper();
+    ensure(upper == ["etc/", "etc/passwd!", "f"], || format!("{upper:?}"))
+}
+
+fn choice(bed: &mut Bed, _: &dyn Sandbox, way: Way) -> Result<(), String> {
+    let requested = if way == Way::Root { Isolation::Root } else { Isolation::Auto };
+    let (sandbox, choice) = choose(requested, &bed.base).map_err(|error| error.to_string())?;
+    ensure(choice.way == way, || format!("chose {choice:?}"))?;
+    let ways = probe(&bed.base).ways;
+    ensure(ways.iter().all(|(_, result)| result.as_ref().err().is_none_or(|why| why.len() > 20)), || {
+        format!("{ways:?}")
+    })?;
+    let left: Vec<_> = fs::read_dir(&bed.base)
+        .unwrap()
+        .filter(|entry| entry.as_ref().unwrap().file_name().to_str().unwrap().starts_with(".probe"))
+        .collect();
+    ensure(left.is_empty(), || format!("{left:?}"))?;
+    let outcome = bed.sh(&*sandbox, "echo it runs");
+    ensure(outcome.stdout == "it runs\n", || format!("{:?}", outcome.result))
+}
