@@ -92,6 +92,15 @@ pub(crate) fn down(state: &State) -> Result<()> {
 }
 
 /// Tells whether anything of a cluster runs.
+/// Lends a cluster to `work` and leaves it running: the given one, the one that is up, or one that is booted now.
+pub(crate) fn lent(work: impl FnOnce(&Access) -> Result<()>) -> Result<()> {
+    match Access::given()? {
+        Some(given) => work(&given),
+        None => work(&up(&State::locate())?),
+    }
+}
+
+/// Tells whether the cluster of the state folder runs.
 pub(crate) fn is_up(state: &State) -> bool {
     Daemon::recorded(state.root()).iter().any(|daemon| daemon.process().is_some())
 }

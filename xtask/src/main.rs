@@ -9,6 +9,8 @@ mod cluster;
 mod e2e;
 mod generate;
 mod host;
+mod images;
+mod install;
 mod test;
 
 use std::process::ExitCode;
@@ -31,6 +33,10 @@ enum Command {
     },
     /// Pushes base images, made of Debian packages, to the cluster's registry.
     Bases(bases::Options),
+    /// Builds the images of operator and executor with slipway itself, and pushes them to the cluster's registry.
+    Images,
+    /// Installs or upgrades the chart on the cluster, with images built from this checkout.
+    Install,
     /// Writes the files that are made from code: the CRD, its copy in the chart, the reference of its fields.
     Gen(generate::Options),
     /// Runs everything that must pass before a change is merged.
@@ -52,6 +58,8 @@ fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Cluster { command } => cluster::run(command),
         Command::Bases(options) => bases::run(&options),
+        Command::Images => cluster::lent(|access| images::push(access).map(drop)),
+        Command::Install => cluster::lent(install::install),
         Command::Gen(options) => generate::run(&options),
         Command::Test(options) => test::run(&options),
     }

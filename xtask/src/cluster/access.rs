@@ -55,6 +55,16 @@ impl Access {
         &self.registry
     }
 
+    /// The file that says how to reach the cluster.
+    pub(crate) fn kubeconfig(&self) -> &std::path::Path {
+        &self.kubeconfig
+    }
+
+    /// The kubectl program.
+    pub(crate) fn kubectl_program(&self) -> &std::path::Path {
+        &self.kubectl
+    }
+
     /// A kubectl command for this cluster.
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(&self.kubectl);

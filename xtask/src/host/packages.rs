@@ -35,6 +35,9 @@ pub(crate) const CLUSTER: &[Need] = &[
     need("util-linux", "setsid"),
 ];
 
+/// What static programs are compiled with.
+pub(crate) const STATIC: &[Need] = &[need("gcc", "gcc"), need("musl-tools", "musl-gcc")];
+
 /// What base images are made with.
 pub(crate) const BASES: &[Need] =
     &[need("busybox-static", "busybox"), need("fakeroot", "fakeroot"), need("mmdebstrap", "mmdebstrap")];

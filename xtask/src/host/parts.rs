@@ -47,6 +47,8 @@ const PLAIN: Part = Part {
 
 /// Container images from archives, and inspection of registries.
 pub(crate) const CRANE: Part = Part { name: "crane", minutes: "10 s", ..PLAIN };
+/// Installs charts.
+pub(crate) const HELM: Part = Part { name: "helm", minutes: "2 min", ..PLAIN };
 /// The image registry.
 pub(crate) const REGISTRY: Part = Part { name: "registry", ..PLAIN };
 /// Network plugins of pods.
@@ -176,7 +178,7 @@ mod tests {
 
     #[test]
     fn every_part_has_a_pinned_module() {
-        for part in [CRANE, REGISTRY, CNI, RUNC, CONTAINERD, COREDNS, ETCD, KUBERNETES] {
+        for part in [CRANE, REGISTRY, CNI, RUNC, CONTAINERD, COREDNS, ETCD, HELM, KUBERNETES] {
             let recipe = folders::xtask().join("parts").join(part.name);
             assert!(recipe.join("go.mod").is_file() && recipe.join("go.sum").is_file(), "{}", part.name);
         }
