@@ -91,8 +91,7 @@ fn shell_words(line: &str) -> Result<Vec<std::ops::Range<usize>>, Unreadable> {
             '$' => at = end_of_variable(line, at)?,
             '<' if line[at..].starts_with('<') => {
                 at += 1;
-                at +=
-                    line[at..].len() - line[at..].trim_start_matches([' ', '\t', '\x0b', '\x0c', '\r']).len();
+                at += line[at..].len() - line[at..].trim_start_matches([' ', '\t', '\r']).len();
             }
             _ => {}
         }

@@ -103,8 +103,8 @@ impl<'s, 'd> Parser<'s, 'd> {
     }
 
     /// Reads one logical line and puts it in its place.
-    fn line(&mut self, line: View<'_>, comments: Vec<Word>, mut bodies: Bodies) {
-        let line = line.trim();
+    fn line(&mut self, original: View<'_>, comments: Vec<Word>, mut bodies: Bodies) {
+        let line = original.trim();
         let head = split_line(line, self.lines.escape);
         let Some(keyword) = self.keyword(&head) else { return };
         self.read_bodies(keyword, &head, line, &mut bodies);
@@ -117,7 +117,7 @@ impl<'s, 'd> Parser<'s, 'd> {
             self.file.stages.push(Stage { index, name, from, instructions: vec![], span });
             return;
         }
-        let kind = cx.kind(keyword, &head, line);
+        let kind = cx.kind(keyword, &head, original);
         let span = Span::new(line.span().start, bodies.end.max(line.span().end));
         let instruction = |kind| Instruction {
             kind,
@@ -164,8 +164,10 @@ impl<'s, 'd> Parser<'s, 'd> {
                 continue;
             }
             let message = format!("nothing ends the here-document `{}`", shown(&redirect.name));
-            let help =
-                format!("add a line that holds only `{}`, without spaces around it", shown(&redirect.name));
+            let help = format!(
+                "add a line that holds only `{}`; quote a `<<` that is to open none",
+                shown(&redirect.name)
+            );
             self.diagnostics.push(Diagnostic::error("heredoc-unterminated", span, message).help(help));
             self.lines.skip_until(keyword::starts_instruction);
             return;
@@ -249,7 +251,7 @@ impl Cx<'_> {
     }
 
     /// Reads everything but `FROM`.
-    fn kind(&mut self, keyword: Keyword, head: &Head<'_>, line: View<'_>) -> Option<Kind> {
+    fn kind(&mut self, keyword: Keyword, head: &Head<'_>, original: View<'_>) -> Option<Kind> {
         match keyword {
             Keyword::Run => run::read(self, head),
             Keyword::Cmd => Some(Kind::Cmd(command::read(self, keyword, head)?)),
@@ -267,7 +269,7 @@ impl Cx<'_> {
             Keyword::Volume => args::volume(self, head),
             Keyword::Expose => args::expose(self, head),
             Keyword::Healthcheck => health::read(self, head),
-            Keyword::Onbuild => onbuild::read(self, head, line),
+            Keyword::Onbuild => onbuild::read(self, head, original),
             Keyword::From => None,
         }
     }

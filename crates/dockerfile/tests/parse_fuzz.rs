@@ -103,7 +103,7 @@ impl Random {
 
 fn mutate(random: &mut Random, seeds: &[Vec<u8>]) -> Vec<u8> {
     let mut data = seeds[random.below(seeds.len())].clone();
-    for _ in 0..1 + random.below(8) {
+    for _ in 0..=random.below(8) {
         match random.below(8) {
             0 if !data.is_empty() => {
                 let at = random.below(data.len());

@@ -16,7 +16,7 @@ use crate::{
 ///
 /// BuildKit looks at that instruction when a child is built; one that cannot be read fails every child, so it is an error
 /// here.
-pub(super) fn read(cx: &mut Cx<'_>, head: &Head<'_>, line: View<'_>) -> Option<Kind> {
+pub(super) fn read(cx: &mut Cx<'_>, head: &Head<'_>, original: View<'_>) -> Option<Kind> {
     cx.flags(Keyword::Onbuild, head, &[]);
     if head.rest.is_empty() {
         missing(cx, Keyword::Onbuild, head, "an instruction", "write `ONBUILD RUN <command>`");
@@ -38,7 +38,9 @@ pub(super) fn read(cx: &mut Cx<'_>, head: &Head<'_>, line: View<'_>) -> Option<K
         return None;
     }
     let kind = cx.kind(keyword, &inner, head.rest)?;
-    let mut text = line.after(head.keyword.text().len()).trim().text().to_owned();
+    // What the image keeps ends as the line does, spaces included.
+    let after = original.text().trim_start()[head.keyword.text().len()..].trim_start();
+    let mut text = after.to_owned();
     let logical = head.rest.text().to_owned();
     let mut span = head.rest.span();
     for body in &cx.bodies.found {
