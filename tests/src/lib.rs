@@ -1,1 +1,3 @@
-//! Tests.
+//! What end-to-end tests share.
+
+pub mod cluster;

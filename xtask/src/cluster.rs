@@ -91,7 +91,6 @@ pub(crate) fn down(state: &State) -> Result<()> {
     stop::down(state, false)
 }
 
-/// Tells whether anything of a cluster runs.
 /// Lends a cluster to `work` and leaves it running: the given one, the one that is up, or one that is booted now.
 pub(crate) fn lent(work: impl FnOnce(&Access) -> Result<()>) -> Result<()> {
     match Access::given()? {
@@ -100,7 +99,7 @@ pub(crate) fn lent(work: impl FnOnce(&Access) -> Result<()>) -> Result<()> {
     }
 }
 
-/// Tells whether the cluster of the state folder runs.
+/// Tells whether anything of a cluster runs.
 pub(crate) fn is_up(state: &State) -> bool {
     Daemon::recorded(state.root()).iter().any(|daemon| daemon.process().is_some())
 }

@@ -3,12 +3,23 @@
 //! Each case gets a namespace of its own, prints a line with its time, and is counted; one that fails does not stop
 //! the others.
 
-use std::time::{Duration, Instant};
+use std::{
+    process::Command,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
-use crate::{bases, cluster::Access, host::command::wait_until};
+use crate::{
+    bases,
+    cluster::Access,
+    host::{
+        command::{Run, wait_until},
+        folders, parts,
+    },
+    install,
+};
 
 /// A case: what it shows, and how.
 struct Case {
@@ -48,7 +59,31 @@ pub(crate) fn run(access: &Access) -> Result<()> {
     if !failed.is_empty() {
         bail!("{} of {} cases failed: {}", failed.len(), CASES.len(), failed.join(", "));
     }
-    Ok(())
+    install::install(access)?;
+    builds_on_the_cluster(access)
+}
+
+/// The tests of Slipway itself, with what they need to reach the cluster.
+fn builds_on_the_cluster(access: &Access) -> Result<()> {
+    Command::new("cargo")
+        .current_dir(folders::checkout())
+        .args([
+            "test",
+            "--quiet",
+            "--locked",
+            "--package",
+            "slipway-tests",
+            "--features",
+            "cluster",
+            "--test",
+            "cluster",
+        ])
+        .args(["--", "--test-threads=4"])
+        .env("KUBECONFIG", access.kubeconfig())
+        .env("SLIPWAY_E2E_REGISTRY", access.registry())
+        .env("SLIPWAY_KUBECTL", access.kubectl_program())
+        .env("SLIPWAY_CRANE", parts::CRANE.ensure()?.join("crane"))
+        .run()
 }
 
 /// A namespace that goes away with the case.

@@ -54,7 +54,8 @@ pub(crate) fn compile() -> Result<std::path::PathBuf> {
         .args(["build", "--quiet", "--locked", "--profile", PROFILE, "--target", TARGET])
         .args(["--package", "slipway-cli", "--package", "slipway-executor", "--package", "slipway-operator"])
         .run()?;
-    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| folders::checkout().join("target"), Into::into);
+    let target =
+        env::var_os("CARGO_TARGET_DIR").map_or_else(|| folders::checkout().join("target"), Into::into);
     Ok(target.join(TARGET).join(PROFILE))
 }
 

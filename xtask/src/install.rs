@@ -38,7 +38,10 @@ pub(crate) fn install(access: &Access) -> Result<()> {
     }
     // A mirror for each registry that the examples and tests name.
     for host in ["docker.io", "gcr.io", "mcr.microsoft.com"] {
-        command.args(["--set-json", &format!("registries.mirrors.{}=[\"{registry}\"]", host.replace('.', "\\."))]);
+        command.args([
+            "--set-json",
+            &format!("registries.mirrors.{}=[\"{registry}\"]", host.replace('.', "\\.")),
+        ]);
     }
     command.text().map(drop)
 }

@@ -11,6 +11,7 @@ mod generate;
 mod host;
 mod images;
 mod install;
+mod peers;
 mod test;
 
 use std::process::ExitCode;
@@ -39,6 +40,11 @@ enum Command {
     Install,
     /// Writes the files that are made from code: the CRD, its copy in the chart, the reference of its fields.
     Gen(generate::Options),
+    /// Starts other builders to compare with, and builds with them.
+    Peers {
+        #[command(subcommand)]
+        command: peers::Commands,
+    },
     /// Runs everything that must pass before a change is merged.
     Test(test::Options),
 }
@@ -61,6 +67,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Images => cluster::lent(|access| images::push(access).map(drop)),
         Command::Install => cluster::lent(install::install),
         Command::Gen(options) => generate::run(&options),
+        Command::Peers { command } => peers::run(command),
         Command::Test(options) => test::run(&options),
     }
 }

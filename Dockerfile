@@ -1,0 +1,44 @@
+# syntax=docker/dockerfile:1
+# The images of Slipway, built by Slipway: `cargo xtask images`.
+# The context holds the static programs; compiling them is cargo's work, not an image's.
+
+FROM debian:bookworm-slim AS tools
+RUN --mount=type=cache,target=/var/cache/apt,sharing=locked \
+    --mount=type=cache,target=/var/lib/apt/lists,sharing=locked \
+    rm -f /etc/apt/apt.conf.d/docker-clean \
+    && apt-get update \
+    && apt-get install -y --no-install-recommends busybox-static ca-certificates git openssh-client
+# Sources are fetched with git and ssh. They come with just the libraries that they load.
+RUN <<'EOF'
+set -eu
+mkdir -p /out/bin /out/usr/bin /out/usr/lib/git-core /out/etc/ssl/certs /out/tmp /out/root
+chmod 1777 /out/tmp
+cd /usr/lib/git-core
+cp git-remote-http git-sh-setup git-sh-i18n git-submodule /out/usr/lib/git-core/
+ln -s git-remote-http /out/usr/lib/git-core/git-remote-https
+cp /usr/bin/git /usr/bin/ssh /out/usr/bin/
+ln -s ../../bin/git /out/usr/lib/git-core/git
+cp /bin/busybox /out/bin/busybox
+for applet in sh basename cat dirname expr sed tr uname wc cut; do ln -s busybox "/out/bin/$applet"; done
+for program in /usr/bin/git /usr/bin/ssh /usr/lib/git-core/git-remote-http; do
+  ldd "$program"
+done | sed -n 's|^.*[[:space:]]\(/[^ ]*\) (0x.*$|\1|p' | sort -u | while read -r library; do
+  mkdir -p "/out$(dirname "$library")"
+  cp -L "$library" "/out$library"
+done
+cp /etc/ssl/certs/ca-certificates.crt /out/etc/ssl/certs/
+echo 'root:x:0:0:root:/root:/bin/sh' > /out/etc/passwd
+echo 'root:x:0:' > /out/etc/group
+echo 'hosts: files dns' > /out/etc/nsswitch.conf
+EOF
+
+FROM scratch AS executor
+COPY --from=tools /out /
+COPY slipway-executor /usr/bin/slipway-executor
+ENTRYPOINT ["/usr/bin/slipway-executor"]
+
+FROM scratch AS operator
+COPY slipway-operator /usr/bin/slipway-operator
+USER 65532:65532
+EXPOSE 8080
+ENTRYPOINT ["/usr/bin/slipway-operator"]

@@ -1,0 +1,95 @@
+use anyhow::Result;
+use slipway_tests::cluster::Cluster;
+
+const SPEC: &str = r#"
+source:
+  files:
+    a.txt: "one"
+    b.txt: "two"
+dockerfile:
+  inline: |
+    FROM busybox AS a
+    COPY a.txt /
+    RUN cat a.txt > /made-a
+    FROM busybox AS b
+    COPY b.txt /
+    RUN cat b.txt > /made-b
+    FROM scratch
+    COPY --from=a /made-a /
+    COPY --from=b /made-b /
+images: [{name: REPO/cached}]
+"#;
+
+#[test]
+fn nothing_changed_starts_no_stage_pod_and_one_file_runs_only_what_needs_it() -> Result<()> {
+    let cluster = Cluster::here()?;
+    let ns = cluster.namespace("baseline")?;
+    ns.build("cached", SPEC)?;
+    let first = ns.succeeded("cached")?;
+    assert_eq!(first["cache"]["hits"], 0, "{first:#}");
+
+    ns.rebuild("cached", "again")?;
+    let second = ns.succeeded("cached")?;
+    assert_eq!(second["digest"], first["digest"]);
+    assert_eq!(second["cache"]["hits"], second["cache"]["steps"], "{second:#}");
+    assert_eq!(ns.pods("cached", 2)?.len(), 1, "only the build pod");
+
+    ns.build("cached", &SPEC.replace("two", "changed"))?;
+    let third = ns.succeeded("cached")?;
+    let stage =
+        |name: &str| third["stages"].as_array().unwrap().iter().find(|s| s["name"] == name).unwrap().clone();
+    assert_eq!(stage("a")["state"], "Cached");
+    assert_eq!(stage("b")["state"], "Succeeded");
+    assert!(stage("b")["why"].as_str().unwrap().contains("b.txt"), "{:#}", stage("b"));
+    assert_ne!(third["digest"], first["digest"]);
+    assert_eq!(cluster.file(&ns.image("cached"), "made-b")?, "changed");
+    let pods: Vec<String> = ns
+        .pods("cached", 3)?
+        .iter()
+        .filter_map(|p| p["metadata"]["name"].as_str().map(ToOwned::to_owned))
+        .collect();
+    assert_eq!(pods.len(), 2, "{pods:?}");
+    Ok(())
+}
+
+#[test]
+fn cache_mounts_live_on_between_builds() -> Result<()> {
+    let cluster = Cluster::here()?;
+    let ns = cluster.namespace("baseline")?;
+    let spec = |round: u32| {
+        format!(
+            "{{args: [{{name: ROUND, value: '{round}'}}], dockerfile: {{inline: \"FROM busybox\\nARG ROUND\\n\
+             RUN --mount=type=cache,target=/cache echo $ROUND >> /cache/rounds && cp /cache/rounds /rounds\\n\"}}, \
+             images: [{{name: REPO/rounds}}]}}"
+        )
+    };
+    for round in 1..=3 {
+        ns.build("rounds", &spec(round))?;
+        ns.succeeded("rounds")?;
+    }
+    assert_eq!(cluster.file(&ns.image("rounds"), "rounds")?, "1\n2\n3\n");
+    assert!(!cluster.listing(&ns.image("rounds"))?.contains(" cache/rounds"));
+    Ok(())
+}
+
+#[test]
+fn ten_builds_at_once_over_one_cache() -> Result<()> {
+    let cluster = Cluster::here()?;
+    let ns = cluster.namespace("baseline")?;
+    for n in 0..10 {
+        ns.build(
+            &format!("many-{n}"),
+            &format!(
+                "{{dockerfile: {{inline: \"FROM debian:bookworm-slim AS shared\\nRUN echo shared > /shared\\n\
+                 FROM shared\\nRUN echo {n} > /own\\n\"}}, images: [{{name: REPO/many-{n}}}]}}"
+            ),
+        )?;
+    }
+    for n in 0..10 {
+        ns.succeeded(&format!("many-{n}"))?;
+        let image = ns.image(&format!("many-{n}"));
+        assert_eq!(cluster.file(&image, "own")?, format!("{n}\n"));
+        assert_eq!(cluster.file(&image, "shared")?, "shared\n");
+    }
+    Ok(())
+}

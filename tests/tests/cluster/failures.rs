@@ -1,0 +1,101 @@
+use anyhow::Result;
+use slipway_tests::cluster::Cluster;
+
+#[test]
+fn a_failing_instruction_is_shown_with_line_exit_code_and_output() -> Result<()> {
+    let cluster = Cluster::here()?;
+    let ns = cluster.namespace("baseline")?;
+    ns.build(
+        "broken",
+        "
+dockerfile:
+  inline: |
+    FROM busybox AS compile
+    RUN echo fine
+    RUN echo some output; echo the reason >&2; exit 7
+    FROM scratch
+    COPY --from=compile /etc/passwd /
+images: [{name: REPO/broken}]
+",
+    )?;
+    let status = ns.failed("broken")?;
+    let failure = &status["failure"];
+    assert_eq!(
+        (failure["stage"].as_str(), failure["line"].as_i64(), failure["exitCode"].as_i64()),
+        (Some("compile"), Some(3), Some(7)),
+        "{failure:#}"
+    );
+    assert!(failure["tail"].as_str().unwrap().contains("the reason"), "{failure:#}");
+    let stalled = status["conditions"].as_array().unwrap().iter().find(|c| c["type"] == "Stalled").unwrap();
+    assert_eq!(stalled["status"], "True");
+    assert!(cluster.crane(&["digest", &ns.image("broken")]).is_err(), "nothing may be pushed");
+    // The pod with the log stays, and its log is for people.
+    let logs = ns.kubectl(&["logs", failure["pod"].as_str().unwrap()])?;
+    assert!(logs.contains("some output") && logs.contains("the reason"), "{logs}");
+    Ok(())
+}
+
+#[test]
+fn a_wrong_dockerfile_says_where() -> Result<()> {
+    let cluster = Cluster::here()?;
+    let ns = cluster.namespace("baseline")?;
+    ns.build("wrong", "{dockerfile: {inline: \"FROM busybox\\nRUM echo\\n\"}}")?;
+    let status = ns.failed("wrong")?;
+    let message = status["failure"]["message"].as_str().unwrap();
+    assert!(message.contains("RUN") && message.contains('2'), "{message}");
+    assert_eq!(status["attempt"], 1);
+    Ok(())
+}
+
+#[test]
+fn time_runs_out() -> Result<()> {
+    let cluster = Cluster::here()?;
+    let ns = cluster.namespace("baseline")?;
+    ns.build("slow", "{timeout: 8s, dockerfile: {inline: \"FROM busybox\\nRUN sleep 300\\n\"}}")?;
+    let status = ns.failed("slow")?;
+    assert_eq!(status["failure"]["reason"], "Timeout");
+    Ok(())
+}
+
+#[test]
+fn too_little_memory_is_named() -> Result<()> {
+    let cluster = Cluster::here()?;
+    let ns = cluster.namespace("baseline")?;
+    ns.build(
+        "greedy",
+        "
+dockerfile:
+  inline: |
+    FROM busybox AS greedy
+    RUN head -c 400000000 /dev/zero | tail | wc -c
+stages: [{name: greedy, resources: {limits: {memory: 100Mi}}}]
+",
+    )?;
+    let status = ns.failed("greedy")?;
+    let failure = status["failure"].to_string().to_lowercase();
+    assert!(failure.contains("memory"), "{:#}", status["failure"]);
+    Ok(())
+}
+
+#[test]
+fn a_deleted_stage_pod_is_made_again_and_the_build_succeeds() -> Result<()> {
+    let cluster = Cluster::here()?;
+    let ns = cluster.namespace("baseline")?;
+    ns.build(
+        "bumpy",
+        "
+dockerfile:
+  inline: |
+    FROM busybox AS work
+    RUN echo first > /first; date +%s%N > /stamp
+    RUN sleep 6; cp /stamp /second
+images: [{name: REPO/bumpy}]
+",
+    )?;
+    ns.until("bumpy", "a running stage", |b| b["status"]["stages"][0]["state"] == "Running")?;
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    ns.kubectl(&["delete", "pod", "bumpy-1-work", "--grace-period=0", "--force"])?;
+    ns.succeeded("bumpy")?;
+    assert_eq!(cluster.file(&ns.image("bumpy"), "stamp")?, cluster.file(&ns.image("bumpy"), "second")?);
+    Ok(())
+}

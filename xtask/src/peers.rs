@@ -1,0 +1,157 @@
+//! Independent builders to compare Slipway with: BuildKit (in Docker) and buildah, from Debian's newest packages.
+//!
+//! Each runs in a mount namespace over a root folder of its own, so that nothing is installed on this machine. They are
+//! for differential tests and benchmarks; no part of the product knows them.
+
+mod build;
+mod root;
+
+use std::{path::PathBuf, process::Command, time::Duration};
+
+use anyhow::{Context, Result, bail};
+use clap::{Subcommand, ValueEnum};
+
+use crate::{
+    cluster::REGISTRY_ADDRESS,
+    host::{
+        command::{Run, wait_until},
+        daemon::{self, Daemon},
+        folders, mounts, packages,
+    },
+};
+
+#[derive(Subcommand)]
+pub(crate) enum Commands {
+    /// Starts peers; the first time their root folder is made of Debian packages.
+    Up {
+        #[arg(required = true)]
+        peers: Vec<Peer>,
+    },
+    /// Stops all peers, and deletes what they built.
+    Down,
+    /// Builds an image with a peer, and gives its tree and its configuration.
+    Build(build::Options),
+    /// Runs a command in a peer's root folder, where this machine's files are below `/host`.
+    Exec {
+        #[arg(long)]
+        peer: Peer,
+        #[arg(last = true, required = true)]
+        command: Vec<String>,
+    },
+}
+
+/// A builder that can be had from packages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Peer {
+    /// BuildKit, as the Docker daemon has it inside.
+    Buildkit,
+    /// buildah, which needs no daemon.
+    Buildah,
+}
+
+pub(crate) fn run(command: Commands) -> Result<()> {
+    match command {
+        Commands::Up { peers } => peers.into_iter().try_for_each(Peer::up),
+        Commands::Down => down(),
+        Commands::Build(options) => build::run(&options),
+        Commands::Exec { peer, command } => peer.inside()?.args(command).run(),
+    }
+}
+
+/// The registry that peers take base images from.
+fn registry() -> String {
+    std::env::var("SLIPWAY_TEST_REGISTRY").unwrap_or_else(|_| REGISTRY_ADDRESS.to_owned())
+}
+
+fn folder() -> Result<PathBuf> {
+    Ok(folders::cache()?.join("peers"))
+}
+
+impl Peer {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Buildkit => "buildkit",
+            Self::Buildah => "buildah",
+        }
+    }
+
+    fn daemon(self) -> Result<Daemon> {
+        Ok(Daemon::new(&folder()?, self.name()))
+    }
+
+    /// Starts the peer unless it runs.
+    fn up(self) -> Result<()> {
+        if self.daemon()?.process().is_some() {
+            return Ok(());
+        }
+        if !packages::is_root() {
+            bail!("a peer needs a mount namespace, so root\nhelp: run this as root");
+        }
+        let lower = root::ensure()?;
+        let state = folder()?.join(self.name());
+        mounts::delete(&state)?;
+        root::start(&self.daemon()?, &lower, &state, &self.program())?;
+        wait_until(&format!("{} answers", self.name()), Duration::from_mins(1), || {
+            self.daemon()?.must_run()?;
+            Ok(self.inside()?.args(self.question()).succeeds())
+        })?;
+        println!("{} is up: {}", self.name(), self.inside()?.args(self.question()).text()?.trim());
+        Ok(())
+    }
+
+    /// What holds the namespace: the daemon, or something that sleeps where there is none.
+    fn program(self) -> Vec<String> {
+        let registry = registry();
+        let words: &[&str] = match self {
+            Self::Buildkit => &[
+                "dockerd",
+                "--host=unix:///run/docker.sock",
+                "--bridge=none",
+                "--iptables=false",
+                "--ip6tables=false",
+                "--ip-forward=false",
+                "--insecure-registry",
+                &registry,
+                "--registry-mirror",
+                &format!("http://{registry}"),
+            ],
+            Self::Buildah => &["sleep", "infinity"],
+        };
+        words.iter().map(|word| (*word).to_owned()).collect()
+    }
+
+    /// A command that succeeds once the peer works, and prints its version.
+    fn question(self) -> &'static [&'static str] {
+        match self {
+            Self::Buildkit => &["docker", "version", "--format", "Docker {{.Server.Version}}"],
+            Self::Buildah => &["buildah", "--version"],
+        }
+    }
+
+    /// The start of a command in the peer's namespace and root.
+    fn inside(self) -> Result<Command> {
+        let process = self.daemon()?.process().with_context(|| {
+            format!("{0} does not run\nhelp: start it with `cargo xtask peers up {0}`", self.name())
+        })?;
+        let mut command = Command::new("nsenter");
+        command
+            .arg("--target")
+            .arg(process.pid().to_string())
+            .args(["--mount", "--root", "--wd=/", "env", "-i", "HOME=/root", "LC_ALL=C.UTF-8"])
+            .arg("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+        Ok(command)
+    }
+}
+
+/// Stops every peer with all that it started.
+fn down() -> Result<()> {
+    for daemon in Daemon::recorded(&folder()?) {
+        let below = daemon.process().map(daemon::tree).unwrap_or_default();
+        daemon.stop(Duration::from_secs(15))?;
+        for process in below {
+            process.kill();
+        }
+        mounts::delete(&folder()?.join(daemon.name()))?;
+    }
+    Ok(())
+}
