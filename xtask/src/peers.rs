@@ -93,7 +93,9 @@ impl Peer {
         root::start(&self.daemon()?, &lower, &state, &self.program())?;
         wait_until(&format!("{} answers", self.name()), Duration::from_mins(1), || {
             self.daemon()?.must_run()?;
-            Ok(self.inside()?.args(self.question()).succeeds())
+            // Until the root has changed, a command would find this machine's own programs.
+            let moved = self.inside()?.args(["test", "-d", "/host/proc"]).succeeds();
+            Ok(moved && self.inside()?.args(self.question()).succeeds())
         })?;
         println!("{} is up: {}", self.name(), self.inside()?.args(self.question()).text()?.trim());
         Ok(())

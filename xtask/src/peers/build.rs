@@ -91,6 +91,8 @@ fn build(options: &Options, context: &Path, file: &Path, scratch: &Path) -> Resu
                     "--runtime=/usr/local/sbin/runc",
                 ])
                 .args(["--format=oci", "--network=host", "--layers"])
+                // It would raise these, which takes a capability that not every root has.
+                .args(["--ulimit=nofile=1024:1024", "--ulimit=nproc=1024:1024"])
                 .args(&words);
             if options.no_cache {
                 build.arg("--no-cache");

@@ -10,17 +10,18 @@ use anyhow::{Context, Result};
 
 use crate::host::{command::Run, daemon::Daemon, folders, mounts, packages, parts};
 
-const PACKAGES: &str = "buildah,ca-certificates,docker-buildx,docker-cli,docker.io,iptables,skopeo";
+const PACKAGES: &str = "buildah,ca-certificates,docker-buildx,docker-cli,docker.io,iptables,netavark,skopeo";
 
 /// Makes the folder, once per machine.
 pub(crate) fn ensure() -> Result<PathBuf> {
-    let finished = super::folder()?.join("sid");
+    let finished =
+        super::folder()?.join(format!("sid-{:016x}", parts::fnv(parts::FNV_START, PACKAGES.as_bytes())));
     if finished.is_dir() {
         return Ok(finished);
     }
     packages::ensure(packages::BASES)?;
     println!("making the peers' root folder (once per machine; about 1 min)");
-    let half = super::folder()?.join("sid.unfinished");
+    let half = super::folder()?.join("unfinished");
     mounts::delete(&half)?;
     folders::make(&half)?;
     let mut command = Command::new("mmdebstrap");
