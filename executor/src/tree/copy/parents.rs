@@ -1,0 +1,131 @@
+//! `--parents`: the source's directories are made again below the destination, from the pivot `/./` on.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use slipway_dockerfile::pattern::{IgnoreFile, PathPattern, clean};
+
+use super::Copier;
+use super::tree::{Descent, Here, Level};
+use crate::tree::TreeError;
+use crate::tree::meta::Kind;
+use crate::tree::source::{Rules, Source};
+
+impl Copier<'_, '_> {
+    /// Copies what a pattern selects, with its parents. `**` stands for any number of directories here.
+    pub(super) fn with_parents(
+        &mut self,
+        source: &Source<'_>,
+        pattern: &str,
+        dest: &str,
+    ) -> Result<(), TreeError> {
+        let (pivot, wanted) = split_pivot(pattern);
+        let base = source.stack.canonical(&PathBuf::from(clean(&format!("/{pivot}"))))?;
+        let wanted = clean(&format!("/{wanted}")).trim_start_matches('/').to_owned();
+        let literal = !PathPattern::has_wildcards(&wanted);
+        let missing = || source.not_found(pattern, &base.join(&wanted).to_string_lossy());
+        let Some(place) = source.stack.find(&base, false)? else {
+            return if literal { Err(missing()) } else { Ok(()) };
+        };
+        let meta = *place.meta();
+        let Some(from) = place.into_dir()? else { return Err(TreeError::NotADirectory { path: base }) };
+
+        let target = self.place(dest, Path::new(""), true)?;
+        let spot = self.upper.make_path(&target, self.options.on_the_way())?;
+        let in_tree = base.strip_prefix("/").unwrap_or(&base).to_owned();
+        let ignore = Rules::new(source.ignore).descend(&in_tree);
+        let exclude = Rules::new(Some(&self.options.exclude));
+        let here = Here { in_tree, ignore, below: PathBuf::new(), exclude };
+        let mut descent = Descent::new(source.owner);
+        descent.levels.push(Level::at(from, meta, spot));
+        let found = if wanted.is_empty() {
+            self.contents(&mut descent, &here)?;
+            true
+        } else {
+            let only = escape_negation(&wanted);
+            let include = IgnoreFile::from_patterns([only.as_str()])
+                .map_err(|error| TreeError::Exclude { pattern: wanted.clone(), reason: error.to_string() })?;
+            self.included(&mut descent, &here, &Rules::new(Some(&include)), &Front::of(&wanted))?
+        };
+        self.flush(&mut descent)?;
+        self.pool.drain()?;
+        if literal && !found { Err(missing()) } else { Ok(()) }
+    }
+
+    /// Goes down to what the pattern matches; from there on everything is copied.
+    fn included(
+        &mut self,
+        descent: &mut Descent,
+        here: &Here<'_>,
+        include: &Rules<'_>,
+        front: &Front<'_>,
+    ) -> Result<bool, TreeError> {
+        let from = descent.levels[descent.levels.len() - 1].from.clone();
+        let names: Vec<(OsString, Option<Kind>)> = match front.only() {
+            Some(name) => vec![(name.into(), None)],
+            None => from.list()?,
+        };
+        let mut found = false;
+        for (name, _) in names {
+            let child = here.down(&name);
+            let matched = include.down(&child.below);
+            let left_out = child.left_out();
+            if left_out && child.can_skip() {
+                continue;
+            }
+            let Some(node) = from.get(&name)? else { continue };
+            if node.meta.is_dir() {
+                let below = from.enter_node(&name, &node)?;
+                // Parents on the way keep what an existing destination has; what is matched overwrites it.
+                descent.levels.push(Level::new(below, name, node.meta, matched.ignored()));
+                if matched.ignored() {
+                    found = true;
+                    if !left_out {
+                        self.realize(descent)?;
+                    }
+                    self.contents(descent, &child)?;
+                } else {
+                    found |= self.included(descent, &child, &matched, &front.next())?;
+                }
+                self.flush(descent)?;
+                descent.levels.pop();
+            } else if matched.ignored() && !left_out {
+                found = true;
+                self.realize(descent)?;
+                self.file(descent, &name, &node, &name)?;
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// Splits at the first `/./`: what is before it is not made again.
+fn split_pivot(pattern: &str) -> (&str, &str) {
+    pattern.split_once("/./").unwrap_or(("", pattern))
+}
+
+/// A source is not a rule: a `!` at its front is a letter.
+fn escape_negation(pattern: &str) -> String {
+    if pattern.starts_with('!') { format!("\\{pattern}") } else { pattern.to_owned() }
+}
+
+/// The first parts of a pattern that are plain names: there is no need to look at their siblings.
+struct Front<'a> {
+    names: Vec<&'a str>,
+}
+
+impl<'a> Front<'a> {
+    fn of(pattern: &'a str) -> Self {
+        let names =
+            pattern.split('/').take_while(|part| !PathPattern::has_wildcards(part) && !part.contains('\\'));
+        Self { names: names.collect() }
+    }
+
+    fn only(&self) -> Option<&'a str> {
+        self.names.first().copied()
+    }
+
+    fn next(&self) -> Self {
+        Self { names: self.names.get(1..).unwrap_or_default().to_vec() }
+    }
+}

@@ -1,0 +1,121 @@
+//! Tests of layers as archives.
+
+use std::fs;
+use std::io::Cursor;
+use std::path::Path;
+
+use slipway_oci::archive::{Limits, Reader};
+
+use super::*;
+use crate::tree::testing::{Desk, NOW, lines, show_layer};
+use crate::tree::unpack;
+
+fn archive(layer: &Path, options: Options) -> (Vec<u8>, Written) {
+    let (bytes, written) = write(layer, Vec::new(), &options).unwrap();
+    assert_eq!(written.archive, bytes.len() as u64);
+    (bytes, written)
+}
+
+fn paths(bytes: &[u8]) -> Vec<String> {
+    let mut reader = Reader::new(bytes, Limits::default());
+    let mut paths = Vec::new();
+    while let Some(entry) = reader.next_entry().unwrap() {
+        paths.push(String::from_utf8(entry.path).unwrap());
+    }
+    paths
+}
+
+const TREE: &str = "
+    b/ 0700 3:4
+    b/two = two 0600 1:2
+    b/opaque/ opaque
+    b/opaque/in = x
+    a = one 04755
+    gone !
+    link -> ../a
+    pipe fifo
+    z => a";
+
+#[test]
+fn what_is_written_is_read_back_the_same() {
+    let desk = Desk::new();
+    let layer = desk.tree("layer", TREE);
+    let file = fs::File::open(layer.join("a")).unwrap();
+    let capability =
+        b"\x01\x00\x00\x02\x00\x04\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00".to_vec();
+    let xattrs =
+        [(b"security.capability".to_vec(), capability), (b"user.note".to_vec(), b"kept".to_vec())].into();
+    xattr::write(&file, &xattrs).unwrap();
+    let (bytes, written) = archive(&layer, Options::default());
+    let entries = [
+        "a",
+        "b",
+        "b/opaque",
+        "b/opaque/.wh..wh..opq",
+        "b/opaque/in",
+        "b/two",
+        ".wh.gone",
+        "link",
+        "pipe",
+        "z",
+    ];
+    assert_eq!(paths(&bytes), entries);
+    assert_eq!((written.entries, written.bytes), (10, 7));
+
+    let again = desk.tree("again", "");
+    let options = unpack::Options { limits: Limits::default(), owner: None, whiteouts: true, now: NOW };
+    let reader = Reader::new(Cursor::new(&bytes), Limits::default());
+    let (unpacked, _) = unpack::layer(reader, &again, &LayerStack::empty(), &options).unwrap();
+    assert!(!unpacked.needs_base);
+    let mut expected = show_layer(&layer);
+    // Making the pipe and the mark leaves their own time.
+    let strip = |lines: &mut Vec<String>| {
+        for line in lines.iter_mut().filter(|line| line.starts_with("pipe")) {
+            "pipe fifo".clone_into(line);
+        }
+    };
+    let mut found = show_layer(&again);
+    strip(&mut expected);
+    strip(&mut found);
+    assert_eq!(found, expected);
+    assert_eq!(xattr::read(fs::File::open(again.join("a")).unwrap()).unwrap(), xattrs);
+    // And once more from there: the same bytes.
+    set_pipe_time(&layer);
+    set_pipe_time(&again);
+    assert_eq!(archive(&again, Options::default()).0, archive(&layer, Options::default()).0);
+}
+
+fn set_pipe_time(layer: &Path) {
+    let dir = crate::tree::dir::Dir::open(layer).unwrap();
+    dir.set_time(OsStr::new("pipe"), NOW).unwrap();
+}
+
+#[test]
+fn names_that_mean_something_else_to_readers_are_refused() {
+    let desk = Desk::new();
+    let layer = desk.tree("layer", "d/.wh.x = 1");
+    let error = write(&layer, Vec::new(), &Options::default()).unwrap_err().to_string();
+    assert!(error.contains("/d/.wh.x"), "{error}");
+}
+
+#[test]
+fn times_are_clamped() {
+    let desk = Desk::new();
+    let layer = desk.tree("layer", "a = 1");
+    let early = archive(&layer, Options { clamp: Some(5) }).0;
+    let late = archive(&layer, Options { clamp: Some(5_000_000) }).0;
+    assert_eq!(late, archive(&layer, Options::default()).0);
+    let time =
+        |bytes: &[u8]| Reader::new(bytes, Limits::default()).next_entry().unwrap().unwrap().mtime.seconds;
+    assert_eq!((time(&early), time(&late)), (5, 1_000_000));
+}
+
+#[test]
+fn a_stack_is_written_as_it_is_seen() {
+    let desk = Desk::new();
+    let stack = desk.stack(&["a !\nd/ opaque\nd/new = 2", "a = 1\nd/old = 1\nkept = 1"]);
+    let (bytes, written) = write_tree(&stack, Vec::new(), &Options::default()).unwrap();
+    assert_eq!(paths(&bytes), ["d", "d/new", "kept"]);
+    assert_eq!(written.entries, 3);
+    assert_eq!(lines("x"), ["x"]);
+}

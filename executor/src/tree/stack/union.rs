@@ -1,0 +1,182 @@
+//! One directory of the union: the same path in every layer that has it.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::Layer;
+use crate::tree::TreeError;
+use crate::tree::dir::Dir;
+use crate::tree::meta::{Kind, Meta};
+use crate::tree::xattr::{self, Xattrs};
+
+/// A directory of the union.
+#[derive(Clone, Debug)]
+pub struct UnionDir {
+    /// Its path without links, from the tree's root, absolute.
+    path: PathBuf,
+    /// Topmost first; empty for the root of an empty tree.
+    parts: Vec<Part>,
+}
+
+#[derive(Clone, Debug)]
+struct Part {
+    dir: Arc<Dir>,
+    plain: bool,
+}
+
+/// What a name in a [`UnionDir`] is.
+#[derive(Clone, Copy, Debug)]
+pub struct Node {
+    /// What is known of it; for a directory, of its topmost part.
+    pub meta: Meta,
+    /// Which part of the directory has it.
+    part: usize,
+}
+
+impl UnionDir {
+    pub(super) fn root(layers: &[Arc<Layer>]) -> Result<Self, TreeError> {
+        let mut parts = Vec::with_capacity(layers.len());
+        for layer in layers {
+            parts.push(Part { dir: Arc::clone(&layer.dir), plain: layer.plain });
+            if !layer.plain && layers.len() > 1 && is_opaque(&layer.dir, Path::new("/"))? {
+                break;
+            }
+        }
+        Ok(Self { path: PathBuf::from("/"), parts })
+    }
+
+    /// Returns the path in the tree, absolute and without links.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Returns the metadata that the union shows; none for the root of an empty tree.
+    pub fn meta(&self) -> Result<Option<Meta>, TreeError> {
+        let top = self.parts.first().map(|part| part.dir.meta());
+        top.transpose().map_err(|source| TreeError::io("look at", &self.path, source))
+    }
+
+    /// Returns the attributes that the union shows.
+    pub fn xattrs(&self) -> Result<Xattrs, TreeError> {
+        match self.parts.first() {
+            Some(part) => xattr::read(&*part.dir)
+                .map_err(|source| TreeError::io("read attributes of", &self.path, source)),
+            None => Ok(Xattrs::new()),
+        }
+    }
+
+    /// Tells whether the topmost layer marks this directory as hiding what is below it.
+    pub fn is_opaque(&self) -> Result<bool, TreeError> {
+        self.parts.first().map_or(Ok(false), |part| is_opaque(&part.dir, &self.path))
+    }
+
+    /// Returns the topmost layer's directory, to hand to threads that open files in it.
+    pub fn part(&self, node: &Node) -> Option<&Arc<Dir>> {
+        self.parts.get(node.part).map(|part| &part.dir)
+    }
+
+    /// Looks a name up; links are not followed.
+    pub fn get(&self, name: &OsStr) -> Result<Option<Node>, TreeError> {
+        for (index, part) in self.parts.iter().enumerate() {
+            if let Some(meta) = self.stat(part, name)? {
+                let gone = !part.plain && meta.is_whiteout();
+                return Ok((!gone).then_some(Node { meta, part: index }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Opens a child directory; none where the name is not there or no directory.
+    pub fn enter(&self, name: &OsStr) -> Result<Option<Self>, TreeError> {
+        match self.get(name)? {
+            Some(node) if node.meta.is_dir() => self.enter_node(name, &node).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// Opens a child directory that was looked up before.
+    pub fn enter_node(&self, name: &OsStr, node: &Node) -> Result<Self, TreeError> {
+        let path = self.path.join(name);
+        let mut parts: Vec<Part> = Vec::new();
+        for (index, part) in self.parts.iter().enumerate().skip(node.part) {
+            if index > node.part {
+                match self.stat(part, name)? {
+                    None => continue,
+                    // A whiteout or a file ends what is below.
+                    Some(meta) if !meta.is_dir() => break,
+                    Some(_) => {}
+                }
+            }
+            let dir = part.dir.enter(name).map_err(|source| TreeError::io("open", &path, source))?;
+            let below = index + 1 < self.parts.len();
+            let last = below && !part.plain && is_opaque(&dir, &path)?;
+            parts.push(Part { dir: Arc::new(dir), plain: part.plain });
+            if last {
+                break;
+            }
+        }
+        Ok(Self { path, parts })
+    }
+
+    /// Lists the names that the union shows, sorted by bytes, with what the listing says of their kind.
+    ///
+    /// The kind is a hint: a name may be gone or another thing by the time it is looked at.
+    pub fn list(&self) -> Result<Vec<(OsString, Option<Kind>)>, TreeError> {
+        let failed = |source| TreeError::io("list", &self.path, source);
+        if let [only] = &self.parts[..] {
+            let mut names = Vec::new();
+            for entry in only.dir.list().map_err(failed)? {
+                if only.plain || !self.hides(only, &entry.name, entry.kind)? {
+                    names.push((entry.name, entry.kind));
+                }
+            }
+            return Ok(names);
+        }
+        let mut merged: BTreeMap<OsString, Option<Option<Kind>>> = BTreeMap::new();
+        for part in &self.parts {
+            for entry in part.dir.list().map_err(failed)? {
+                if merged.contains_key(&entry.name) {
+                    continue;
+                }
+                let gone = !part.plain && self.hides(part, &entry.name, entry.kind)?;
+                merged.insert(entry.name, (!gone).then_some(entry.kind));
+            }
+        }
+        Ok(merged.into_iter().filter_map(|(name, kind)| Some((name, kind?))).collect())
+    }
+
+    /// Opens a regular file that was looked up before.
+    pub fn open_file(&self, name: &OsStr, node: &Node) -> Result<File, TreeError> {
+        let part = self.holder(name, node)?;
+        part.dir.open_file(name).map_err(|source| TreeError::at("open", &self.path, name, source))
+    }
+
+    /// Reads a link that was looked up before.
+    pub fn read_link(&self, name: &OsStr, node: &Node) -> Result<PathBuf, TreeError> {
+        let part = self.holder(name, node)?;
+        part.dir.read_link(name).map_err(|source| TreeError::at("read the link", &self.path, name, source))
+    }
+
+    fn holder(&self, name: &OsStr, node: &Node) -> Result<&Part, TreeError> {
+        let missing = || TreeError::at("open", &self.path, name, std::io::ErrorKind::NotFound);
+        self.parts.get(node.part).ok_or_else(missing)
+    }
+
+    fn stat(&self, part: &Part, name: &OsStr) -> Result<Option<Meta>, TreeError> {
+        part.dir.stat(name).map_err(|source| TreeError::at("look at", &self.path, name, source))
+    }
+
+    fn hides(&self, part: &Part, name: &OsStr, kind: Option<Kind>) -> Result<bool, TreeError> {
+        match kind {
+            None | Some(Kind::Char) => Ok(self.stat(part, name)?.is_none_or(|meta| meta.is_whiteout())),
+            Some(_) => Ok(false),
+        }
+    }
+}
+
+fn is_opaque(dir: &Dir, path: &Path) -> Result<bool, TreeError> {
+    xattr::is_opaque(dir).map_err(|source| TreeError::io("read attributes of", path, source))
+}
