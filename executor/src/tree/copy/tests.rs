@@ -392,3 +392,119 @@ fn a_full_disk_or_an_unreadable_file_ends_all_threads() {
     let error = copy(&upper, &LayerStack::empty(), &item, "/", &options).unwrap_err();
     assert!(error.to_string().contains("f250"), "{error}");
 }
+
+/// Packs bytes with a program of the system, as a user would.
+fn packed(program: &str, bytes: &[u8]) -> Option<Vec<u8>> {
+    use std::io::Write;
+    use std::process::{Command, Stdio};
+    let mut child =
+        Command::new(program).arg("-c").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().ok()?;
+    child.stdin.take().unwrap().write_all(bytes).unwrap();
+    Some(child.wait_with_output().unwrap().stdout)
+}
+
+#[test]
+fn archives_are_unpacked_by_content() {
+    let desk = Desk::new();
+    let inside = desk.tree("inside", "a/ 0700 3:4\na/f = f 0600 3:4\nold = new\n.wh.x = kept");
+    let plain = {
+        let mut writer = slipway_oci::archive::Writer::new(Vec::new());
+        for (path, text, mode, owner) in [
+            ("a", None, 0o700, 3),
+            ("a/f", Some("f"), 0o600, 3),
+            ("old", Some("new"), 0o644, 0),
+            (".wh.x", Some("kept"), 0o644, 0),
+        ] {
+            use slipway_oci::archive::{Entry, Kind};
+            let kind = text.map_or(Kind::Directory, |text: &str| Kind::File { size: text.len() as u64 });
+            let mut entry = Entry { uid: owner, gid: owner, ..Entry::new(path, kind, mode) };
+            entry.mtime.seconds = 1_000_000;
+            writer.append_file(&entry, &mut text.unwrap_or_default().as_bytes()).unwrap();
+        }
+        writer.finish().unwrap()
+    };
+    drop(inside);
+    let mut forms = vec![("tar", plain.clone())];
+    for program in ["gzip", "bzip2", "xz", "zstd"] {
+        forms.extend(packed(program, &plain).map(|bytes| (program, bytes)));
+    }
+    assert!(forms.len() > 2, "no packing programs here");
+    for (program, bytes) in forms {
+        let desk = Desk::new();
+        let source = desk.tree("source", "");
+        fs::write(source.join("any.name"), bytes).unwrap();
+        let stack = LayerStack::plain(&source).unwrap();
+        let base = desk.stack(&["srv/old = old\nsrv/kept = k"]);
+        let item = |unpack| {
+            let source = Source { stack: &stack, ignore: None, owner: Some(Owner::default()) };
+            [Item::Path { source, pattern: "any.name", unpack }]
+        };
+        let upper = desk.tree("upper", "");
+        copy(&upper, &base, &item(true), "/srv", &Options::new(NOW)).unwrap();
+        let expected = "srv/\nsrv/.wh.x = kept\nsrv/a/ 0700 3:3\nsrv/a/f = f 0600 3:3\nsrv/old = new";
+        assert_eq!(show_layer(&upper), lines(expected), "{program}");
+        let upper = desk.tree("upper2", "");
+        let owned = Options { owner: Some(Owner { uid: 9, gid: 9 }), ..Options::new(NOW) };
+        copy(&upper, &base, &item(true), "/new", &owned).unwrap();
+        let expected =
+            "new/ 9:9 now\nnew/.wh.x = kept 9:9\nnew/a/ 0700 9:9\nnew/a/f = f 0600 9:9\nnew/old = new 9:9";
+        assert_eq!(show_layer(&upper), lines(expected), "{program}");
+        let upper = desk.tree("upper3", "");
+        copy(&upper, &base, &item(false), "/srv/", &Options::new(NOW)).unwrap();
+        assert!(upper.join("srv/any.name").is_file(), "{program}: COPY never unpacks");
+    }
+}
+
+#[test]
+fn what_is_no_archive_is_copied() {
+    let gzip_of_text = packed("gzip", b"no archive").unwrap_or_default();
+    for bytes in [&b""[..], b"text", b"\x1f\x8b\x08 broken", b"BZh9 broken", &[0; 4096], &gzip_of_text] {
+        let desk = Desk::new();
+        let source = desk.tree("source", "");
+        fs::write(source.join("x.tar"), bytes).unwrap();
+        let stack = LayerStack::plain(&source).unwrap();
+        let source = Source { stack: &stack, ignore: None, owner: None };
+        let upper = desk.tree("upper", "");
+        let item = [Item::Path { source, pattern: "x.tar", unpack: true }];
+        copy(&upper, &LayerStack::empty(), &item, "/srv/", &Options::new(NOW)).unwrap();
+        assert_eq!(fs::read(upper.join("srv/x.tar")).unwrap(), bytes);
+    }
+}
+
+#[test]
+fn a_source_that_is_swapped_meanwhile_gives_nothing_from_outside() {
+    let desk = Desk::new();
+    let outside = desk.tree("outside", "secret = SECRET");
+    let source = desk.tree("source", "d/x = 1\nd/secret = inner");
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                let _ = fs::rename(source.join("d"), source.join("e"));
+                let _ = std::os::unix::fs::symlink(&outside, source.join("d"));
+                let _ = fs::remove_file(source.join("d"));
+                let _ = fs::rename(source.join("e"), source.join("d"));
+            }
+        });
+        let stack = LayerStack::plain(&source).unwrap();
+        for _ in 0..1500 {
+            let upper = tempfile::tempdir().unwrap();
+            let source = Source { stack: &stack, ignore: None, owner: None };
+            for pattern in ["/", "d", "d/secret", "d/s*"] {
+                let item = [Item::Path { source, pattern, unpack: false }];
+                let _ = copy(
+                    upper.path(),
+                    &LayerStack::empty(),
+                    &item,
+                    "/n/",
+                    &Options { threads: 1, ..Options::new(NOW) },
+                );
+            }
+            for path in ["n/secret", "n/d/secret"] {
+                let text = fs::read_to_string(upper.path().join(path)).unwrap_or_default();
+                assert!(text != "SECRET" || upper.path().join("n/d").is_symlink(), "{path}");
+            }
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+}
