@@ -213,10 +213,10 @@ fn every_form_that_gnu_tar_writes_is_read() {
             assert_eq!(entry.mtime.seconds, is.mtime(), "{form:?} {path}");
             match &entry.kind {
                 Kind::File { .. } => {
-                    assert!(*content == fs::read(&file).unwrap(), "{form:?} {path}: content")
+                    assert!(*content == fs::read(&file).unwrap(), "{form:?} {path}: content");
                 }
                 Kind::Symlink { target } => {
-                    assert_eq!(fs::read_link(&file).unwrap().as_os_str().as_encoded_bytes(), target)
+                    assert_eq!(fs::read_link(&file).unwrap().as_os_str().as_encoded_bytes(), target);
                 }
                 Kind::Hardlink { target } => assert_eq!(target, b"plain"),
                 Kind::Directory => assert!(is.is_dir()),

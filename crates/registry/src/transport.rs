@@ -1,0 +1,298 @@
+//! Requests: where to, with whose word, through which redirects, and again if it may pass.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
+use reqwest::{Client, Method, StatusCode, Url};
+use slipway_oci::Reference;
+use tokio::sync::{Mutex, Semaphore};
+
+use crate::auth::{Access, Auth, Round};
+use crate::challenge::Challenge;
+use crate::counters::Atomics;
+use crate::endpoint::{self, Endpoint, authority, shown_url};
+use crate::error::{Error, What, is_transient_status};
+use crate::settings::Settings;
+
+mod answer;
+mod body;
+mod clients;
+mod failure;
+mod retry;
+
+pub(crate) use answer::Answer;
+pub(crate) use body::Payload;
+
+/// How many times a request is sent on.
+const MAX_REDIRECTS: usize = 5;
+
+/// A request.
+#[derive(Clone)]
+pub(crate) struct Call {
+    pub(crate) method: Method,
+    pub(crate) url: Url,
+    pub(crate) headers: HeaderMap,
+    pub(crate) payload: Payload,
+    /// How long the answer may take once all is sent.
+    pub(crate) patience: Duration,
+}
+
+/// Everything that requests share.
+pub(crate) struct Transport {
+    pub(crate) settings: Settings,
+    pub(crate) counters: Arc<Atomics>,
+    pub(crate) transfers: Semaphore,
+    clients: clients::Clients,
+    auth: Auth,
+    /// How hosts that need not speak TLS do speak: found out once.
+    origins: Mutex<HashMap<String, Url>>,
+}
+
+impl Transport {
+    pub(crate) fn new(settings: Settings) -> Result<Self, Error> {
+        let clients = clients::Clients::new(&settings).map_err(|what| Error::new("", "", what))?;
+        let transfers = Semaphore::new(settings.max_concurrency.max(1));
+        let (counters, auth, origins) = Default::default();
+        Ok(Self { settings, counters, transfers, clients, auth, origins })
+    }
+
+    /// Makes a request of a kind.
+    pub(crate) fn call(&self, method: Method, url: Url) -> Call {
+        let patience = self.settings.timeouts.idle;
+        Call { method, url, headers: HeaderMap::new(), payload: Payload::Empty, patience }
+    }
+
+    /// Returns the registry that a reference names.
+    pub(crate) async fn registry(&self, reference: &Reference) -> Result<Endpoint, Error> {
+        let name = reference.registry();
+        let host = endpoint::api_host(name);
+        let failed = |what| Error::new(reference.to_string(), name, what);
+        let lax = self.is_insecure(host);
+        let origin = self.origin(host, None, lax).await.map_err(failed)?;
+        Ok(Endpoint { origin, prefix: String::new(), name: name.to_owned(), lax, mirror_of: None })
+    }
+
+    /// Returns who may have a reference's content: mirrors first, then the registry.
+    pub(crate) async fn sources(&self, reference: &Reference) -> Result<Vec<Endpoint>, Error> {
+        let name = reference.registry();
+        let mut sources = vec![];
+        for mirror in self.settings.mirrors.get(name).into_iter().flatten() {
+            let failed = |what| Error::new(reference.to_string(), &*mirror.location, what);
+            let (scheme, host, prefix) = endpoint::read_mirror(mirror).map_err(failed)?;
+            let lax = self.is_insecure(&host);
+            let origin = self.origin(&host, scheme.as_deref(), lax).await.map_err(failed)?;
+            sources.push(Endpoint { origin, prefix, name: host, lax, mirror_of: Some(name.to_owned()) });
+        }
+        sources.push(self.registry(reference).await?);
+        Ok(sources)
+    }
+
+    fn is_insecure(&self, host: &str) -> bool {
+        endpoint::is_loopback(host) || self.settings.insecure.iter().any(|name| name == host)
+    }
+
+    /// Returns the base URL of a host: https, except where plain http is allowed and nothing else is spoken.
+    async fn origin(&self, host: &str, scheme: Option<&str>, lax: bool) -> Result<Url, What> {
+        let url = |scheme: &str| {
+            format!("{scheme}://{host}/")
+                .parse::<Url>()
+                .map_err(|error| What::Settings(format!("`{host}`: {error}")))
+        };
+        match scheme {
+            Some(scheme) => return url(scheme),
+            None if !lax => return url("https"),
+            None => {}
+        }
+        let mut origins = self.origins.lock().await;
+        if let Some(known) = origins.get(host) {
+            return Ok(known.clone());
+        }
+        for scheme in ["https", "http"] {
+            let base = url(scheme)?;
+            let ping = base.join("/v2/").map_err(|error| What::Settings(error.to_string()))?;
+            let answered = self.clients.lax.get(ping).timeout(self.settings.timeouts.connect).send().await;
+            if answered.is_ok() {
+                origins.insert(host.to_owned(), base.clone());
+                return Ok(base);
+            }
+        }
+        // Nobody answers: the request itself will say so, and the next one looks again.
+        url("https")
+    }
+
+    /// Sends a request, with credentials if asked for them; answers of any status come back, except 401.
+    pub(crate) async fn send(
+        &self,
+        endpoint: &Endpoint,
+        access: &Access,
+        call: &Call,
+    ) -> Result<Answer, What> {
+        let mut round = Round::default();
+        loop {
+            let header = self.auth.header(self, endpoint, access, &mut round).await?;
+            let (answer, is_origin) = self.follow(endpoint, call, header.as_ref()).await?;
+            let asked = answer.status() == StatusCode::UNAUTHORIZED
+                || (answer.status() == StatusCode::FORBIDDEN && round.has_more());
+            if !(asked && is_origin) {
+                if answer.status() != StatusCode::UNAUTHORIZED {
+                    self.auth.remember(endpoint, access, &round).await;
+                    return Ok(answer);
+                }
+                // Whoever we were sent to has no business asking for our credentials.
+                let to = shown_url(answer.url());
+                return Err(What::Refused {
+                    to,
+                    reason: "it asks for credentials that are not meant for it".into(),
+                });
+            }
+            let values =
+                answer.headers().get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
+            let challenge = Challenge::read(values);
+            self.auth.challenged(endpoint, access, challenge, header.is_some(), &mut round).await?;
+        }
+    }
+
+    /// Sends a request where it leads; also says whether the answer is from the place that was asked.
+    async fn follow(
+        &self,
+        endpoint: &Endpoint,
+        call: &Call,
+        authorization: Option<&HeaderValue>,
+    ) -> Result<(Answer, bool), What> {
+        let mut url = call.url.clone();
+        for _ in 0..=MAX_REDIRECTS {
+            let home = same_origin(&url, &endpoint.origin);
+            let mut headers = call.headers.clone();
+            if let Some(value) = authorization.filter(|_| home) {
+                headers.insert(AUTHORIZATION, value.clone());
+            }
+            let lax = if home { endpoint.lax } else { self.is_insecure(&authority(&url)) };
+            let client = self.clients.get(lax)?;
+            let answer = self.once(client, call, url.clone(), headers).await?;
+            let next = match answer.status().as_u16() {
+                301 | 302 | 303 if matches!(call.method, Method::GET | Method::HEAD) => true,
+                307 | 308 => true,
+                _ => false,
+            };
+            if !next {
+                return Ok((answer, home));
+            }
+            let target =
+                answer.header(&LOCATION).ok_or_else(|| What::Protocol("a redirect to nowhere".into()))?;
+            url = self.allowed(&url, target)?;
+        }
+        Err(What::Refused { to: shown_url(&url), reason: format!("more than {MAX_REDIRECTS} redirects") })
+    }
+
+    /// Checks where a registry sends us; the result is absolute.
+    pub(crate) fn allowed(&self, from: &Url, target: &str) -> Result<Url, What> {
+        let to = from.join(target).map_err(|_| What::Protocol("a location that is no URL".into()))?;
+        let host = authority(&to);
+        let refuse = |reason: &str| Err(What::Refused { to: shown_url(&to), reason: reason.to_owned() });
+        match to.scheme() {
+            "https" => {}
+            "http" if from.scheme() == "http" || self.is_insecure(&host) => {}
+            // Registries behind a proxy that ends TLS often name themselves wrongly.
+            "http" if to.host_str() == from.host_str() => {
+                let mut secure = to.clone();
+                let _ = secure.set_scheme("https");
+                if to.port().is_none() || to.port() == from.port() {
+                    return Ok(secure);
+                }
+                return refuse("it leads from https to plain http");
+            }
+            "http" => return refuse("it leads from https to plain http"),
+            _ => return refuse("only https and http are followed"),
+        }
+        if endpoint::is_link_local(&host) && !endpoint::is_link_local(&authority(from)) {
+            return refuse("link-local addresses are where machines keep their own credentials");
+        }
+        Ok(to)
+    }
+
+    /// Sends one request and waits for the head of the answer.
+    async fn once(&self, client: &Client, call: &Call, url: Url, headers: HeaderMap) -> Result<Answer, What> {
+        Atomics::add(&self.counters.requests, 1);
+        let request = client.request(call.method.clone(), url).headers(headers);
+        let (request, progress) = call.payload.attach(request, &self.counters)?;
+        let idle = self.settings.timeouts.idle;
+        let answer = progress.watch(request.send(), idle, call.patience).await.ok_or(What::Slow(idle))?;
+        match answer {
+            Ok(response) => Ok(Answer::new(response, idle)),
+            Err(error) => Err(failure::of_request(&error, progress.sent())),
+        }
+    }
+
+    /// Repeats what may pass.
+    pub(crate) async fn retrying<T, F: Future<Output = Result<T, What>>>(
+        &self,
+        subject: &str,
+        endpoint: &Endpoint,
+        mut attempt: impl FnMut() -> F,
+    ) -> Result<T, Error> {
+        let mut pauses = retry::Pauses::new(self.settings.retry, endpoint.mirror_of.is_some());
+        loop {
+            match attempt().await {
+                Ok(value) => return Ok(value),
+                Err(what) => match pauses.next(&what) {
+                    Some(pause) => self.pause(pause, &what).await,
+                    None => return Err(Error::new(subject, endpoint.shown(), what)),
+                },
+            }
+        }
+    }
+
+    /// Counts a retry and waits.
+    pub(crate) async fn pause(&self, pause: Duration, what: &What) {
+        Atomics::add(&self.counters.retries, 1);
+        tracing::debug!(%what, pause = ?pause, "trying again");
+        tokio::time::sleep(pause).await;
+    }
+
+    /// Returns the pauses between attempts at `endpoint`.
+    pub(crate) fn pauses(&self, endpoint: &Endpoint) -> retry::Pauses {
+        retry::Pauses::new(self.settings.retry, endpoint.mirror_of.is_some())
+    }
+
+    /// Sends a request outside the registry's own paths (a token service): no redirects, no credentials of ours added.
+    pub(crate) async fn plain(&self, lax: bool, call: &Call) -> Result<Answer, What> {
+        let client = self.clients.get(lax)?;
+        self.once(client, call, call.url.clone(), call.headers.clone()).await
+    }
+
+    /// Returns true if certificates of a URL's host are not checked.
+    pub(crate) fn is_lax(&self, url: &Url) -> bool {
+        self.is_insecure(&authority(url))
+    }
+}
+
+/// Turns an answer that is no success into what happened.
+pub(crate) async fn refused(answer: Answer) -> What {
+    let status = answer.status();
+    let retry_after = answer.header(&RETRY_AFTER).and_then(retry::read_retry_after);
+    let message = failure::message(answer).await;
+    match status.as_u16() {
+        403 => What::Denied { as_whom: "us".into(), message },
+        404 => What::NotFound { message },
+        429 => What::TooManyRequests { retry_after, message },
+        _ => What::Status { status, retry_after, message },
+    }
+}
+
+/// Returns true if two URLs are of the same scheme, host and port.
+pub(crate) fn same_origin(a: &Url, b: &Url) -> bool {
+    a.scheme() == b.scheme()
+        && a.host_str() == b.host_str()
+        && a.port_or_known_default() == b.port_or_known_default()
+}
+
+/// Returns true for failures that the same request may not meet again.
+pub(crate) fn is_transient(what: &What) -> bool {
+    match what {
+        What::Unreachable { .. } | What::Cut { .. } | What::Slow(_) | What::TooManyRequests { .. } => true,
+        What::Status { status, .. } => is_transient_status(*status),
+        _ => false,
+    }
+}

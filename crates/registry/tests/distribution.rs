@@ -1,0 +1,256 @@
+//! Against a real registry (CNCF distribution), and with real readers: what we push, crane and skopeo read.
+//!
+//! Skipped with a note where the machine has no registry program (`docker-registry` of Debian, or `registry`).
+
+#![allow(clippy::unwrap_used, clippy::panic)] // a test: its helpers may fail loudly
+
+mod support;
+
+use std::io::{Cursor, Read, Write};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use slipway_oci::media::Flavour;
+use slipway_oci::{Descriptor, Digest, Index, Platform, Reference};
+use slipway_registry::{Login, Pushed, Registry, Settings};
+use support::{Image, image, noise};
+
+/// A registry program at work.
+struct Distribution {
+    child: Child,
+    host: String,
+    _folder: tempfile::TempDir,
+}
+
+impl Drop for Distribution {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Finds a program on the path, or where the development tools keep theirs.
+fn program(names: &[&str]) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let parts = std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache/slipway/parts"));
+    let parts = parts.and_then(|parts| std::fs::read_dir(parts).ok()).into_iter().flatten().flatten();
+    let folders: Vec<PathBuf> = std::env::split_paths(&path).chain(parts.map(|entry| entry.path())).collect();
+    names
+        .iter()
+        .flat_map(|name| folders.iter().map(move |folder| folder.join(name)))
+        .find(|file| file.is_file())
+}
+
+/// Starts a registry with optional basic authentication.
+async fn distribution(password: Option<&str>) -> Option<Distribution> {
+    let Some(program) = program(&["docker-registry", "registry"]) else {
+        eprintln!("skipped: there is no registry program");
+        return None;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let root = folder.path().display();
+    let mut config = format!(
+        "version: 0.1\nlog: {{level: error}}\nstorage:\n  filesystem: {{rootdirectory: {root}/data}}\n  delete: {{enabled: true}}\nhttp: {{addr: '127.0.0.1:{port}'}}\n"
+    );
+    if let Some(line) = password {
+        std::fs::write(folder.path().join("htpasswd"), line).unwrap();
+        config += &format!("auth: {{htpasswd: {{realm: test, path: {root}/htpasswd}}}}\n");
+    }
+    let file = folder.path().join("config.yml");
+    std::fs::write(&file, config).unwrap();
+    let child = Command::new(program)
+        .arg("serve")
+        .arg(&file)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    for _ in 0..100 {
+        if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    Some(Distribution { child, host: format!("127.0.0.1:{port}"), _folder: folder })
+}
+
+async fn push(registry: &Registry, target: &Reference, image: &Image) -> Vec<Pushed> {
+    let mut pushed = vec![];
+    for (descriptor, blob) in image.blobs() {
+        pushed.push(registry.push_blob(target, &descriptor, &blob, &[]).await.unwrap());
+    }
+    let manifest = image.manifest.to_bytes();
+    assert_eq!(
+        registry.push_manifest(target, manifest, image.manifest.content_type()).await.unwrap(),
+        image.digest()
+    );
+    pushed
+}
+
+fn run(program: &Path, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).output().unwrap();
+    assert!(
+        output.status.success(),
+        "{program:?} {arguments:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn images_go_there_and_come_back() {
+    let Some(server) = distribution(None).await else { return };
+    // Small enough that both ways of uploading are used.
+    let registry = Registry::new(Settings { small_blob: 1 << 20, ..Settings::default() }).unwrap();
+    for flavour in [Flavour::Oci, Flavour::Docker] {
+        let image = image(flavour, 3 << 20);
+        let target: Reference =
+            format!("{}/team/app-{flavour:?}:1", server.host).to_lowercase().parse().unwrap();
+        let pushed = push(&registry, &target, &image).await;
+        assert!(pushed.contains(&Pushed::Uploaded), "{pushed:?}");
+        let again = push(&registry, &target, &image).await;
+        assert!(again.iter().all(|pushed| *pushed == Pushed::Existed), "{again:?}");
+
+        let resolved = registry.resolve(&target, &Platform::host()).await.unwrap();
+        assert_eq!((resolved.digest, resolved.top), (image.digest(), image.digest()));
+        assert_eq!(resolved.raw, image.manifest.to_bytes());
+        assert_eq!(registry.digest(&target).await.unwrap(), image.digest());
+        for (descriptor, blob) in &image.layers {
+            assert!(registry.fetch_blob(&target, descriptor, Vec::new()).await.unwrap() == *blob);
+        }
+        let by_digest = target.pinned(image.digest());
+        assert_eq!(registry.resolve(&by_digest, &Platform::host()).await.unwrap().digest, image.digest());
+
+        // Its check knows gzip alone; the other image has one layer of each packing.
+        if let Some(crane) = program(&["crane"]).filter(|_| flavour == Flavour::Docker) {
+            run(&crane, &["validate", "--insecure", "--remote", &target.to_string()]);
+        }
+        if let Some(skopeo) = program(&["skopeo"]) {
+            let source = format!("docker://{target}");
+            let text = run(&skopeo, &["inspect", "--tls-verify=false", &source]);
+            assert!(text.contains(&image.digest().to_string()), "{text}");
+            let folder = tempfile::tempdir().unwrap();
+            let layout = format!("oci:{}:x", folder.path().join("layout").display());
+            run(&skopeo, &["copy", "--src-tls-verify=false", &source, &layout]);
+        }
+    }
+    assert_eq!(registry.counters().retries, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn layers_are_mounted_from_a_neighbour() {
+    let Some(server) = distribution(None).await else { return };
+    let registry = Registry::new(Settings::default()).unwrap();
+    let image = image(Flavour::Oci, 100_000);
+    let base: Reference = format!("{}/base:1", server.host).parse().unwrap();
+    push(&registry, &base, &image).await;
+    let target: Reference = format!("{}/app:1", server.host).parse().unwrap();
+    let nowhere: Reference = format!("{}/nowhere:1", server.host).parse().unwrap();
+    let elsewhere: Reference = "registry.example/base:1".parse().unwrap();
+    let (descriptor, blob) = &image.layers[2];
+    let candidates = [elsewhere, nowhere, base.clone()];
+    let pushed = registry.push_blob(&target, descriptor, blob, &candidates).await.unwrap();
+    assert_eq!(pushed, Pushed::Mounted(base));
+    assert!(registry.blob_exists(&target, &descriptor.digest).await.unwrap());
+    // Nobody has it: the open upload is used.
+    let (descriptor, blob) = (Descriptor::of("x", b"new"), b"new".to_vec());
+    let pushed = registry.push_blob(&target, &descriptor, &blob, &candidates).await.unwrap();
+    assert_eq!(pushed, Pushed::Uploaded);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_blob_is_pushed_while_it_is_made() {
+    let Some(server) = distribution(None).await else { return };
+    let registry = Registry::new(Settings::default()).unwrap();
+    let target: Reference = format!("{}/streamed:1", server.host).parse().unwrap();
+    for size in [0, 5, 3 << 20] {
+        let content = noise(size, 7);
+        let (digest, sent) = registry.push_stream(&target, Cursor::new(content.clone())).await.unwrap();
+        assert_eq!((digest, sent), (Digest::of(&content), size as u64));
+        let descriptor = Descriptor::new("x", digest, sent);
+        assert!(registry.fetch_blob(&target, &descriptor, Vec::new()).await.unwrap() == content);
+    }
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    let slow = std::thread::spawn(move || {
+        for _ in 0..10 {
+            writer.write_all(&[7; 1000]).unwrap();
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    });
+    let (digest, _) = registry.push_stream(&target, reader).await.unwrap();
+    slow.join().unwrap();
+    assert_eq!(digest, Digest::of([7; 10_000]));
+    let broken = Read::chain(&[1_u8; 10][..], Broken);
+    let error = registry.push_stream(&target, broken).await.unwrap_err();
+    assert!(error.to_string().contains("local: disk on fire"), "{error}");
+}
+
+struct Broken;
+
+impl Read for Broken {
+    fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+        Err(std::io::Error::other("disk on fire"))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn indexes_are_pushed_and_resolved() {
+    let Some(server) = distribution(None).await else { return };
+    let registry = Registry::new(Settings::default()).unwrap();
+    let image = image(Flavour::Oci, 1000);
+    let target: Reference = format!("{}/multi:1", server.host).parse().unwrap();
+    push(&registry, &target.pinned(image.digest()), &image).await;
+    let mut entry = Descriptor::of(image.manifest.content_type(), &image.manifest.to_bytes());
+    entry.platform = Some(Platform::host());
+    let index = Index::new(Flavour::Oci, vec![entry]);
+    let top = registry.push_manifest(&target, index.to_bytes(), index.content_type()).await.unwrap();
+    let resolved = registry.resolve(&target, &Platform::host()).await.unwrap();
+    assert_eq!((resolved.top, resolved.digest), (top, image.digest()));
+    let error = registry.resolve(&target, &"linux/s390x".parse().unwrap()).await.unwrap_err();
+    assert!(error.to_string().contains("there is no image for linux/s390x; there is one for"), "{error}");
+}
+
+/// `user:secret`, hashed with bcrypt.
+const HTPASSWD: &str = "user:$2y$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a\n";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_password_is_asked_for_and_given() {
+    let Some(server) = distribution(Some(HTPASSWD)).await else { return };
+    let target: Reference = format!("{}/private:1", server.host).parse().unwrap();
+    let with = |password: &str| {
+        let login = Login::Basic { username: "user".into(), password: password.into() };
+        Registry::new(Settings { logins: vec![(server.host.clone(), login)], ..Settings::default() }).unwrap()
+    };
+    let image = image(Flavour::Oci, 1000);
+    push(&with("secret"), &target, &image).await;
+    with("secret").resolve(&target, &Platform::host()).await.unwrap();
+
+    let error = with("wrong").resolve(&target, &Platform::host()).await.unwrap_err();
+    assert!(error.is_unauthorized());
+    assert!(error.to_string().contains(&format!("tried `{}`", server.host)), "{error}");
+    assert!(!error.to_string().contains("wrong"), "{error}");
+    let error =
+        Registry::new(Settings::default()).unwrap().resolve(&target, &Platform::host()).await.unwrap_err();
+    assert!(error.to_string().contains("there are no credentials for 127.0.0.1"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_not_there_is_said_so() {
+    let Some(server) = distribution(None).await else { return };
+    let registry = Registry::new(Settings::default()).unwrap();
+    let missing: Reference = format!("{}/missing:1", server.host).parse().unwrap();
+    let error = registry.resolve(&missing, &Platform::host()).await.unwrap_err();
+    assert!(error.is_not_found() && !error.is_transient(), "{error}");
+    assert!(error.to_string().starts_with(&missing.to_string()), "{error}");
+    assert!(registry.digest(&missing).await.unwrap_err().is_not_found());
+    assert!(!registry.blob_exists(&missing, &Digest::of(b"x")).await.unwrap());
+    let image = image(Flavour::Oci, 10);
+    let error = registry
+        .push_manifest(&missing, image.manifest.to_bytes(), image.manifest.content_type())
+        .await
+        .unwrap_err();
+    assert!(error.to_string().contains("BLOB_UNKNOWN"), "{error}");
+}
