@@ -154,13 +154,14 @@ async fn reconcile(guarded: Arc<Guarded>, context: Arc<Context>) -> Result<Actio
     Ok(plan.requeue.map_or_else(Action::await_change, |after| Action::requeue(after.unsigned_abs())))
 }
 
-/// Tries again after 0.1 s, then twice as long each time, up to a minute.
+/// Tries again after 0.2 s, then twice as long each time, up to a minute.
+#[allow(clippy::needless_pass_by_value)] // the controller's calling convention
 fn error_policy(guarded: Arc<Guarded>, error: &Error, context: Arc<Context>) -> Action {
     let key = guarded.uid().unwrap_or_default();
     let mut failures = context.failures.lock().unwrap_or_else(PoisonError::into_inner);
     let count = failures.entry(key).or_default();
     *count = count.saturating_add(1);
-    let wait = Duration::from_millis(100 << (*count).min(10)).min(Duration::from_secs(60));
+    let wait = Duration::from_millis(100 << (*count).min(10)).min(Duration::from_mins(1));
     context.metrics.failed(error.label());
     let chain = std::iter::successors(Some(error as &dyn std::error::Error), |e| e.source())
         .map(ToString::to_string)
@@ -204,7 +205,7 @@ impl Context {
     fn slot(&self, build: &ImageBuild) -> Slot {
         let uid = build.uid().unwrap_or_default();
         let mut granted = self.granted.lock().unwrap_or_else(PoisonError::into_inner);
-        granted.retain(|_, since| since.elapsed() < Duration::from_secs(60));
+        granted.retain(|_, since| since.elapsed() < Duration::from_mins(1));
         let mut entries: Vec<Entry> = self
             .builds
             .state()

@@ -32,6 +32,9 @@ struct Args {
     /// The namespace of the lease that decides who leads; without it this replica leads at once.
     #[arg(long, env = "SLIPWAY_LEASE_NAMESPACE")]
     lease_namespace: Option<String>,
+    /// Print the reference of the metrics as Markdown and end.
+    #[arg(long, hide = true)]
+    metrics_reference: bool,
     /// Write logs as JSON.
     #[arg(long, env = "SLIPWAY_LOG_JSON")]
     log_json: bool,
@@ -40,6 +43,10 @@ struct Args {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let args = Args::parse();
+    if args.metrics_reference {
+        use std::io::Write;
+        return Ok(std::io::stdout().write_all(slipway_operator::metrics::reference()?.as_bytes())?);
+    }
     let filter = EnvFilter::try_from_env("SLIPWAY_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     if args.log_json {

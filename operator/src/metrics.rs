@@ -240,3 +240,80 @@ impl Metrics {
         }
     }
 }
+
+/// Returns `docs/metrics.md`, made from the metrics themselves.
+pub fn reference() -> Result<String, std::fmt::Error> {
+    use std::fmt::Write;
+
+    let metrics = Metrics::default();
+    metrics.touch();
+    let text = metrics.text()?;
+    let mut out = String::from(
+        "# Metrics\n\n<!-- Made by `cargo xtask gen` from operator/src/metrics.rs; do not edit. -->\n\n\
+         The operator serves OpenMetrics text at `/metrics` on port 8080.\n\n| metric | type | labels | what it is |\n|---|---|---|---|\n",
+    );
+    let mut lines = text.lines().peekable();
+    while let Some(line) = lines.next() {
+        let Some((name, help)) = line.strip_prefix("# HELP ").and_then(|rest| rest.split_once(' ')) else {
+            continue;
+        };
+        let kind = lines.next().and_then(|line| line.rsplit(' ').next()).unwrap_or_default();
+        while lines.peek().is_some_and(|line| line.starts_with('#') && !line.starts_with("# HELP")) {
+            lines.next();
+        }
+        let labels = lines
+            .peek()
+            .and_then(|line| line.split_once('{')?.1.split_once('}'))
+            .map(|(labels, _)| {
+                labels
+                    .split(',')
+                    .filter_map(|label| label.split_once('='))
+                    .map(|(name, _)| format!("`{name}`"))
+            })
+            .map(|names| names.filter(|name| name != "`le`").collect::<Vec<_>>().join(", "))
+            .unwrap_or_default();
+        let shown = if kind == "counter" { format!("{name}_total") } else { name.to_owned() };
+        writeln!(out, "| `{shown}` | {kind} | {labels} | {} |", help.trim_end_matches('.'))?;
+    }
+    Ok(out)
+}
+
+impl Metrics {
+    /// Gives every family one member, so that all of them are written.
+    fn touch(&self) {
+        let own = Namespaced { namespace: String::new() };
+        let _ = self.builds.get_or_create(&Outcome {
+            namespace: String::new(),
+            result: String::new(),
+            reason: String::new(),
+        });
+        let _ = self.retries.get_or_create(&own);
+        let _ = self.durations.get_or_create(&Phase { phase: "" });
+        let _ = self.stages.get_or_create(&StageState { state: String::new() });
+        let _ = self.steps.get_or_create(&Steps { namespace: String::new(), cache: "" });
+        let _ = self.reused_bytes.get_or_create(&own);
+        let _ = self.store_used.get_or_create(&own);
+        let _ = self.store_free.get_or_create(&own);
+        let _ = self.pushes.get_or_create(&own);
+        let _ = self.errors.get_or_create(&Step { step: "" });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_metric_is_in_the_reference_with_its_labels() {
+        let text = reference().unwrap();
+        for expected in [
+            "| `slipway_builds_total` | counter | `namespace`, `result`, `reason` |",
+            "| `slipway_build_duration_seconds` | histogram | `phase` |",
+            "| `slipway_queue_depth` | gauge |  |",
+            "| `slipway_reconcile_errors_total` | counter | `step` |",
+        ] {
+            assert!(text.contains(expected), "{expected} in\n{text}");
+        }
+        assert_eq!(text.matches("\n| `slipway_").count(), 14, "{text}");
+    }
+}

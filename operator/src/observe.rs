@@ -218,11 +218,11 @@ impl Reader<'_> {
         match (&source, text("url")) {
             (None, _) => self.missing(format!("spec.source.flux: there is no {kind} `{}`", flux.name)),
             (Some(_), url) if url.is_empty() => {
-                self.missing(format!("spec.source.flux: {kind} `{}` has no artifact yet", flux.name))
+                self.missing(format!("spec.source.flux: {kind} `{}` has no artifact yet", flux.name));
             }
             (Some(_), url) => {
                 self.facts.artifact =
-                    Some(Artifact { url, digest: text("digest"), revision: text("revision") })
+                    Some(Artifact { url, digest: text("digest"), revision: text("revision") });
             }
         }
         Ok(())

@@ -4,6 +4,7 @@
 //! times, and goes away without a trace. Where `KUBECONFIG` names a cluster, that one is used and left alone.
 
 mod access;
+mod cgroups;
 mod configuration;
 mod images;
 mod network;

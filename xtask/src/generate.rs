@@ -20,6 +20,7 @@ const FILES: &[(&[&str], &[&str])] = &[
         &["crds/imagebuilds.yaml", "charts/slipway/crds-source/imagebuilds.yaml"],
     ),
     (&["--package", "slipway-crds", "--", "--reference"], &["docs/resource.md"]),
+    (&["--package", "slipway-operator", "--", "--metrics-reference"], &["docs/metrics.md"]),
 ];
 
 pub(crate) fn run(options: &Options) -> Result<()> {

@@ -82,6 +82,7 @@ impl Step {
                 "--quiet",
                 "--workspace",
                 "--all-targets",
+                "--features=slipway-tests/cluster",
                 "--locked",
                 "--",
                 "--deny=warnings",

@@ -229,7 +229,7 @@ fn make_objects(inputs: &Inputs, valid: &ValidBuild, attempt: Attempt, plan: &mu
         Err(_) => return,
     };
     let user_namespace = settings.user_namespaces
-        && !plan.status.isolation.as_ref().is_some_and(|i| i.reason == reasons::NO_USER_NAMESPACE);
+        && plan.status.isolation.as_ref().is_none_or(|i| i.reason != reasons::NO_USER_NAMESPACE);
     let mut numbers: Vec<u32> = report.stages.iter().filter_map(|s| s.pod).collect();
     numbers.sort_unstable();
     numbers.dedup();

@@ -159,7 +159,7 @@ fn stage(inputs: &Inputs, number: u32, pod: &PodView, plan: &mut Plan) {
     }
     if let Progress::Ended(End { report: Ok(report), .. }) = &pod.stage
         && !report.isolation.is_empty()
-        && !plan.status.isolation.as_ref().is_some_and(|i| i.reason == reasons::NO_USER_NAMESPACE)
+        && plan.status.isolation.as_ref().is_none_or(|i| i.reason != reasons::NO_USER_NAMESPACE)
     {
         plan.status.isolation =
             Some(IsolationStatus { way: report.isolation.clone(), reason: report.isolation_reason.clone() });

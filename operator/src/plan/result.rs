@@ -37,9 +37,9 @@ pub(super) fn ended(
         let retryable = said.retryable;
         let failed = FailureStatus { pod: name.clone(), ..told(said) };
         return if retryable {
-            retry(inputs, valid, plan, failed)
+            retry(inputs, valid, plan, failed);
         } else {
-            fail(inputs, valid, plan, failed)
+            fail(inputs, valid, plan, failed);
         };
     }
     if kubelet_reason == "OOMKilled" {

@@ -33,7 +33,9 @@ impl Access {
 
     /// The cluster that `KUBECONFIG` names, if it names one.
     pub(crate) fn given() -> Result<Option<Self>> {
-        let Some(kubeconfig) = env::var_os("KUBECONFIG").filter(|value| !value.is_empty()) else {
+        let own = State::locate().kubeconfig("admin").into_os_string();
+        let Some(kubeconfig) = env::var_os("KUBECONFIG").filter(|value| !value.is_empty() && *value != own)
+        else {
             return Ok(None);
         };
         let Ok(registry) = env::var("SLIPWAY_TEST_REGISTRY") else {

@@ -6,10 +6,11 @@ use anyhow::Result;
 use serde_json::json;
 
 use super::{
+    cgroups,
     parts::Parts,
     settings::{
-        CLUSTER_DOMAIN, NODE_ADDRESS, NODE_NAME, PAUSE_IMAGE, POD_BRIDGE, POD_NETWORK, POD_RANGE,
-        PROVISIONER, REGISTRY_ADDRESS, STORAGE_CLASS, State,
+        BOUNDED_STORAGE_CLASS, CLUSTER_DOMAIN, NODE_ADDRESS, NODE_NAME, PAUSE_IMAGE, POD_BRIDGE, POD_NETWORK,
+        POD_RANGE, PROVISIONER, REGISTRY_ADDRESS, STORAGE_CLASS, State,
     },
 };
 use crate::host::folders;
@@ -24,7 +25,7 @@ pub(crate) fn write(state: &State, parts: &Parts) -> Result<()> {
     yaml(&state.path("kubelet.yaml"), &kubelet(state))?;
     yaml(&state.path("kube-proxy.yaml"), &kube_proxy(state))?;
     yaml(&state.path("registry.yaml"), &registry()?)?;
-    yaml(&state.path("storage-class.yaml"), &storage_class())
+    yaml(&state.path("storage-classes.yaml"), &storage_classes())
 }
 
 fn yaml(file: &Path, value: &serde_json::Value) -> Result<()> {
@@ -122,6 +123,7 @@ fn kubelet(state: &State) -> serde_json::Value {
         },
         "authorization": {"mode": "Webhook"},
         "cgroupDriver": "cgroupfs",
+        "cgroupRoot": cgroups::name(state),
         "clusterDNS": [NODE_ADDRESS],
         "clusterDomain": CLUSTER_DOMAIN,
         "containerRuntimeEndpoint": format!("unix://{}", state.containerd_socket().display()),
@@ -171,16 +173,22 @@ fn registry() -> Result<serde_json::Value> {
     }))
 }
 
-fn storage_class() -> serde_json::Value {
-    json!({
-        "apiVersion": "storage.k8s.io/v1",
-        "kind": "StorageClass",
-        "metadata": {
-            "name": STORAGE_CLASS,
-            "annotations": {"storageclass.kubernetes.io/is-default-class": "true"},
-        },
-        "provisioner": PROVISIONER,
-        "reclaimPolicy": "Delete",
-        "volumeBindingMode": "Immediate",
-    })
+fn storage_classes() -> serde_json::Value {
+    let class = |name: &str, default: bool| {
+        json!({
+            "apiVersion": "storage.k8s.io/v1",
+            "kind": "StorageClass",
+            "metadata": {
+                "name": name,
+                "annotations": {"storageclass.kubernetes.io/is-default-class": default.to_string()},
+            },
+            "provisioner": PROVISIONER,
+            "reclaimPolicy": "Delete",
+            "volumeBindingMode": "Immediate",
+        })
+    };
+    json!({"apiVersion": "v1", "kind": "List", "items": [
+        class(STORAGE_CLASS, true),
+        class(BOUNDED_STORAGE_CLASS, false),
+    ]})
 }

@@ -19,7 +19,7 @@ const TABLES: &[(&str, &str)] = &[("ip", "slipway"), ("ip", "kube-proxy"), ("ip6
 
 /// Makes bridge, address and translation.
 pub(crate) fn up(state: &State) -> Result<()> {
-    if !Path::new("/sys/class/net").join(NODE_BRIDGE).exists() {
+    if !exists(NODE_BRIDGE) {
         ip(&["link", "add", NODE_BRIDGE, "type", "bridge"])?;
     }
     ip(&["address", "replace", &format!("{NODE_ADDRESS}/32"), "dev", NODE_BRIDGE])?;
@@ -40,7 +40,7 @@ pub(crate) fn up(state: &State) -> Result<()> {
 /// Takes away what `up`, kube-proxy and the network plugins made.
 pub(crate) fn down(state: &State) -> Result<()> {
     for bridge in [POD_BRIDGE, NODE_BRIDGE] {
-        if Path::new("/sys/class/net").join(bridge).exists() {
+        if exists(bridge) {
             ip(&["link", "delete", bridge])?;
         }
     }
@@ -69,6 +69,10 @@ fn forget_results() -> Result<()> {
         let _ = fs::remove_dir(folder);
     }
     Ok(())
+}
+
+fn exists(device: &str) -> bool {
+    Command::new("ip").args(["link", "show", "dev", device]).succeeds()
 }
 
 fn ip(words: &[&str]) -> Result<()> {

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 
 use super::{
     access::Access,
-    configuration, images, network,
+    cgroups, configuration, images, network,
     parts::Parts,
     pki,
     settings::{ETCD_CLIENT, ETCD_PEER, NODE_ADDRESS, NODE_NAME, SERVICE_RANGE, State},
@@ -35,6 +35,7 @@ pub(crate) fn up(state: &State) -> Result<Access> {
     }
     state.create()?;
     pki::ensure(state)?;
+    cgroups::up(state)?;
     network::up(state)?;
     configuration::write(state, &parts)?;
     let access = Access::own(state)?;
@@ -50,8 +51,8 @@ pub(crate) fn up(state: &State) -> Result<Access> {
     images::ensure_pause(state, &parts)?;
     wait(state, "kube-apiserver", || Ok(access.kubectl(["get", "--raw", "/readyz"])?.trim() == "ok"))?;
     start_node(state, &parts)?;
-    let storage_class = state.path("storage-class.yaml");
-    access.kubectl([Path::new("apply"), Path::new("--filename"), &storage_class])?;
+    let storage_classes = state.path("storage-classes.yaml");
+    access.kubectl([Path::new("apply"), Path::new("--filename"), &storage_classes])?;
     start_provisioner(state)?;
     wait(state, "kubelet", || {
         let query = "jsonpath={.status.conditions[?(@.type==\"Ready\")].status}";

@@ -1,9 +1,15 @@
 //! Volumes for claims: answers the cluster's storage class with folders on the node.
 //!
 //! Follows the protocol of external provisioners: the volume controller marks a claim with the provisioner that shall
-//! serve it, and leaves the deletion of released volumes to the one that made them. A volume's size is not enforced.
+//! serve it, and leaves the deletion of released volumes to the one that made them. The size of a volume is enforced in
+//! the bounded class only.
 
-use std::{fs, os::unix::fs::PermissionsExt, process::Stdio, time::Duration};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    process::{Command, Stdio},
+    time::Duration,
+};
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
@@ -11,9 +17,9 @@ use serde_json::{Value, json};
 
 use super::{
     access::Access,
-    settings::{NODE_NAME, PROVISIONER, STORAGE_CLASS, State},
+    settings::{BOUNDED_STORAGE_CLASS, NODE_NAME, PROVISIONER, STORAGE_CLASS, State},
 };
-use crate::host::{folders, mounts};
+use crate::host::{command::Run, folders, mounts};
 
 const MADE_BY: &str = "pv.kubernetes.io/provisioned-by";
 const ASKED_OF: &str = "volume.kubernetes.io/storage-provisioner";
@@ -74,6 +80,15 @@ fn provision(state: &State, access: &Access, claim: &Value) -> Result<()> {
     let name = format!("pvc-{}", metadata.uid);
     let folder = state.volumes().join(&name);
     folders::make(&folder)?;
+    let class = claim["spec"]["storageClassName"].as_str().unwrap_or(STORAGE_CLASS);
+    let size = &claim["spec"]["resources"]["requests"]["storage"];
+    if class == BOUNDED_STORAGE_CLASS && !mounts::is_mounted(&folder)? {
+        let size = bytes(size.as_str().unwrap_or_default()).with_context(|| format!("odd size {size}"))?;
+        Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &format!("size={size}"), "slipway-bounded"])
+            .arg(&folder)
+            .text()?;
+    }
     // Pods of any user write to their volume; what is in it has its own modes.
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o777))
         .context("failed to open the folder to all")?;
@@ -83,7 +98,7 @@ fn provision(state: &State, access: &Access, claim: &Value) -> Result<()> {
         "metadata": {"name": name, "annotations": {MADE_BY: PROVISIONER}},
         "spec": {
             "accessModes": claim["spec"]["accessModes"],
-            "capacity": {"storage": claim["spec"]["resources"]["requests"]["storage"]},
+            "capacity": {"storage": size},
             "claimRef": {
                 "apiVersion": "v1", "kind": "PersistentVolumeClaim",
                 "name": metadata.name, "namespace": metadata.namespace, "uid": metadata.uid,
@@ -93,7 +108,7 @@ fn provision(state: &State, access: &Access, claim: &Value) -> Result<()> {
                 {"key": "kubernetes.io/hostname", "operator": "In", "values": [NODE_NAME]},
             ]}]}},
             "persistentVolumeReclaimPolicy": "Delete",
-            "storageClassName": STORAGE_CLASS,
+            "storageClassName": class,
             "volumeMode": "Filesystem",
         },
     });
@@ -103,6 +118,22 @@ fn provision(state: &State, access: &Access, claim: &Value) -> Result<()> {
     fs::remove_file(&file).context("failed to delete a scratch file")?;
     println!("{}", applied?.trim());
     Ok(())
+}
+
+/// The number of bytes that a quantity of the API means, as far as storage requests use it.
+fn bytes(quantity: &str) -> Option<u64> {
+    let digits = quantity.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let factor: u64 = match &quantity[digits.len()..] {
+        "" => 1,
+        "k" => 1_000,
+        "M" => 1_000_000,
+        "G" => 1_000_000_000,
+        "Ki" => 1 << 10,
+        "Mi" => 1 << 20,
+        "Gi" => 1 << 30,
+        _ => return None,
+    };
+    digits.parse::<u64>().ok()?.checked_mul(factor)
 }
 
 fn wants_volume(claim: &Value) -> bool {
@@ -119,7 +150,9 @@ fn reclaim(state: &State, access: &Access, volume: &Value) -> Result<()> {
         return Ok(());
     }
     let name = volume["metadata"]["name"].as_str().context("a volume without a name")?;
-    mounts::delete(&state.volumes().join(name))?;
+    let folder = state.volumes().join(name);
+    mounts::unmount_below(&folder)?;
+    mounts::delete(&folder)?;
     println!(
         "{}",
         access.kubectl(["delete", "persistentvolume", name, "--wait=false", "--ignore-not-found"])?.trim()
@@ -152,6 +185,15 @@ mod tests {
         assert!(!wants_volume(&change("status", json!({"phase": "Bound"}))));
         assert!(!wants_volume(&change("spec", json!({"volumeName": "v"}))));
         assert!(!wants_volume(&change("metadata", json!({"annotations": {ASKED_OF: "else"}}))));
+    }
+
+    #[test]
+    fn sizes_are_bytes() {
+        assert_eq!(bytes("64Mi"), Some(64 << 20));
+        assert_eq!(bytes("5G"), Some(5_000_000_000));
+        assert_eq!(bytes("1000"), Some(1000));
+        assert_eq!(bytes("1.5Gi"), None);
+        assert_eq!(bytes("lots"), None);
     }
 
     #[test]

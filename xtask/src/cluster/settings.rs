@@ -40,6 +40,8 @@ pub(crate) const ETCD_CLIENT: &str = "http://127.0.0.1:23790";
 pub(crate) const ETCD_PEER: &str = "http://127.0.0.1:23800";
 /// The storage class of dynamic claims, and the default one.
 pub(crate) const STORAGE_CLASS: &str = "slipway-local";
+/// The storage class whose volumes are as small as their claims ask, in memory: for tests of a full volume.
+pub(crate) const BOUNDED_STORAGE_CLASS: &str = "slipway-bounded";
 /// The name under which the provisioner answers claims.
 pub(crate) const PROVISIONER: &str = "slipway.dev/local";
 

@@ -1,17 +1,12 @@
 //! Stops the cluster and takes away everything that it left on the machine.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-    time::Duration,
-};
+use std::{fs, path::Path, time::Duration};
 
 use anyhow::Result;
 
-use super::{network, settings::State};
+use super::{cgroups, network, settings::State};
 use crate::host::{
-    command::{Run, wait_until},
+    command::wait_until,
     daemon::{self, Daemon, Process},
     mounts,
 };
@@ -45,7 +40,7 @@ pub(crate) fn down(state: &State, purge: bool) -> Result<()> {
         stop_containers(state)?;
         mounts::unmount_below(state.root())?;
         network::down(state)?;
-        remove_cgroups();
+        cgroups::down(state);
         remove_system_folders();
         mounts::delete(state.root())?;
     }
@@ -97,22 +92,6 @@ fn remove_shim_sockets(state: &State) {
         if let Some(socket) = note["address"].as_str().and_then(|address| address.strip_prefix("unix://")) {
             // One that a shim removed itself is gone already.
             let _ = fs::remove_file(socket);
-        }
-    }
-}
-
-/// Removes the groups below `kubepods` in every hierarchy; the hierarchies themselves belong to the machine.
-fn remove_cgroups() {
-    let unified = PathBuf::from("/sys/fs/cgroup");
-    let hierarchies = fs::read_dir(&unified).into_iter().flatten().flatten().map(|entry| entry.path());
-    for top in hierarchies.chain([unified.clone()]).map(|folder| folder.join("kubepods")) {
-        if top.is_dir() && !fs::symlink_metadata(&top).is_ok_and(|metadata| metadata.is_symlink()) {
-            // A group is a folder of kernel files: only rmdir removes it, children first. One that is in use by
-            // another node on this machine refuses, which is right.
-            let _ = Command::new("find")
-                .arg(&top)
-                .args(["-depth", "-type", "d", "-exec", "rmdir", "{}", ";"])
-                .succeeds();
         }
     }
 }

@@ -34,6 +34,11 @@ fn unescape(point: &str) -> String {
     point.replace("\\040", " ").replace("\\011", "\t").replace("\\012", "\n").replace("\\134", "\\")
 }
 
+/// Tells whether something is mounted at exactly this folder.
+pub(crate) fn is_mounted(folder: &Path) -> Result<bool> {
+    Ok(below(folder)?.iter().any(|point| point == folder))
+}
+
 /// Unmounts everything at or below a folder.
 pub(crate) fn unmount_below(folder: &Path) -> Result<()> {
     for point in below(folder)? {
