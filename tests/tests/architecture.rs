@@ -1,5 +1,7 @@
 //! The arrows between crates, as `docs/architecture.md` draws them.
 
+#![allow(clippy::unwrap_used, clippy::panic)] // a test may
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 

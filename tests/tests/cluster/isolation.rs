@@ -2,7 +2,7 @@ use anyhow::Result;
 use slipway_tests::cluster::Cluster;
 
 /// What user code must not be able to do, tried from a RUN. Each line prints a word when it succeeds in it.
-const ATTACKS: &str = r#"
+const ATTACKS: &str = r"
 dockerfile:
   inline: |
     FROM busybox AS attack
@@ -19,7 +19,7 @@ dockerfile:
     echo tried > /tried
     EOF
 images: [{name: REPO/attack}]
-"#;
+";
 
 fn attack(level: &str, isolation: &str) -> Result<(String, serde_json::Value)> {
     let cluster = Cluster::here()?;

@@ -1,5 +1,7 @@
 //! ImageBuilds on a real cluster, end to end.
 
+#![allow(clippy::unwrap_used, clippy::panic)] // tests may
+
 mod basics;
 mod caching;
 mod failures;

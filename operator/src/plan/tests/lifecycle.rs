@@ -5,8 +5,8 @@ use crate::objects::labels;
 use crate::observe::Artifact;
 use crate::queue::Slot;
 
-fn pair(status: &str, reason: &str) -> Option<(String, String)> {
-    Some((status.into(), reason.into()))
+fn pair(status: &str, reason: &str) -> (String, String) {
+    (status.into(), reason.into())
 }
 
 fn built() -> World {
@@ -28,8 +28,8 @@ fn the_first_touch_says_that_nothing_is_ready_yet() {
     let mut world = World::simple();
     let plan = world.step();
     assert_eq!(plan.status.observed_generation, Some(1));
-    assert_eq!(world.condition("Ready"), pair("Unknown", "Progressing"));
-    assert_eq!(world.condition("Reconciling"), pair("True", "Progressing"));
+    assert_eq!(world.condition("Ready").unwrap(), pair("Unknown", "Progressing"));
+    assert_eq!(world.condition("Reconciling").unwrap(), pair("True", "Progressing"));
     assert!(plan.objects.claim.is_some() && plan.objects.request.is_some());
     assert_eq!(plan.objects.pods.len(), 1);
 }
@@ -43,7 +43,7 @@ fn stage_pods_start_together_once_there_is_a_plan() {
     let plan = world.step();
     assert_eq!(plan.objects.pods.len(), 2);
     assert!(world.has_pod("shop-1-deps") && world.has_pod("shop-1-compile") && !world.has_pod("final"));
-    assert_eq!(world.condition("Planned"), pair("True", "Succeeded"));
+    assert_eq!(world.condition("Planned").unwrap(), pair("True", "Succeeded"));
     assert_eq!(world.status().phase, "Running");
     assert!(world.step().objects.pods.is_empty(), "nothing is made twice");
 }
@@ -79,7 +79,7 @@ fn images_make_it_ready() {
     let world = built();
     let status = world.status();
     assert_eq!(status.phase, "Succeeded");
-    assert_eq!(world.condition("Ready"), pair("True", "Succeeded"));
+    assert_eq!(world.condition("Ready").unwrap(), pair("True", "Succeeded"));
     assert_eq!(world.condition("Reconciling"), None);
     assert_eq!(
         (status.progress.as_str(), status.size.as_str(), status.digest.as_str()),
@@ -110,7 +110,7 @@ fn what_starts_a_build_and_what_does_not() {
     world.build.spec.suspend = false;
     world.build.metadata.generation = Some(3);
     assert_eq!(world.step().status.run, 1, "resuming with nothing new starts nothing");
-    assert_eq!(world.condition("Ready"), pair("True", "Succeeded"));
+    assert_eq!(world.condition("Ready").unwrap(), pair("True", "Succeeded"));
     world.build.metadata.annotations.get_or_insert_default().insert(REBUILD_ANNOTATION.into(), "1".into());
     let status = world.step().status;
     assert_eq!((status.run, status.trigger.as_str()), (2, "annotation slipway.dev/rebuild"));
@@ -141,7 +141,7 @@ fn a_suspended_build_waits_and_says_so() {
     let mut world = World::new("{suspend: true, dockerfile: {inline: FROM scratch}}");
     let plan = world.step();
     assert_eq!((plan.status.phase.as_str(), plan.status.run), ("Suspended", 0));
-    assert_eq!(world.condition("Ready"), pair("Unknown", "Suspended"));
+    assert_eq!(world.condition("Ready").unwrap(), pair("Unknown", "Suspended"));
     assert!(plan.objects.pods.is_empty());
     world.build.spec.suspend = false;
     assert_eq!(world.step().objects.pods.len(), 1);
@@ -154,7 +154,7 @@ fn the_queue_holds_a_build_back_and_shows_its_place() {
     let plan = world.step();
     assert!(plan.objects.pods.is_empty());
     assert_eq!((plan.status.phase.as_str(), plan.status.queue_position), ("Queued", Some(3)));
-    assert_eq!(world.condition("Ready"), pair("Unknown", "Queued"));
+    assert_eq!(world.condition("Ready").unwrap(), pair("Unknown", "Queued"));
     world.pass(60);
     world.facts.slot = Slot::Go;
     let plan = world.step();

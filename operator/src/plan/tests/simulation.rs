@@ -51,7 +51,7 @@ fn happen(world: &mut World, dice: &mut Dice) {
         (Role::Build, 4..) if !planned => world.say_plan(),
         (Role::Stage(_), 4..12) => world.pod(&name).stage = Progress::Running,
         (Role::Stage(_), _) => {
-            world.say_stage(&name, if name.contains("deps") { "deps" } else { "compile" }, None)
+            world.say_stage(&name, if name.contains("deps") { "deps" } else { "compile" }, None);
         }
         (Role::Build, _) => {
             let open = world
