@@ -31,9 +31,13 @@ pub(crate) fn down(state: &State, purge: bool) -> Result<()> {
         let recorded = Daemon::recorded(state.root());
         let known = ORDER.iter().map(|name| Daemon::new(state.root(), name));
         let daemons: Vec<Daemon> = known.chain(recorded).collect();
+        // The provisioner's own kubectl processes would outlive it.
+        let watches =
+            Daemon::new(state.root(), "provisioner").process().map(daemon::tree).unwrap_or_default();
         for daemon in &daemons {
             daemon.ask_to_stop();
         }
+        watches.into_iter().for_each(Process::kill);
         for daemon in &daemons {
             daemon.stop(Duration::from_secs(5))?;
         }
