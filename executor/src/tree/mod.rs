@@ -5,6 +5,7 @@
 //! path string is handed to the kernel after the first: a tree may be hostile, and may change under our hands.
 
 pub mod copy;
+pub mod diff;
 
 pub mod dir;
 mod error;

@@ -7,7 +7,7 @@ use std::ffi::CString;
 use std::io;
 use std::os::fd::AsFd;
 
-use rustix::fs::{XattrFlags, fgetxattr, flistxattr, fsetxattr};
+use rustix::fs::{XattrFlags, fgetxattr, flistxattr, fremovexattr, fsetxattr};
 use rustix::io::Errno;
 
 /// Attributes by name, sorted.
@@ -65,6 +65,14 @@ pub fn is_opaque(dir: impl AsFd) -> io::Result<bool> {
 /// Marks a directory as hiding what is below it.
 pub fn set_opaque(dir: impl AsFd) -> io::Result<()> {
     Ok(fsetxattr(dir, OPAQUE, b"y", XattrFlags::empty())?)
+}
+
+/// Takes the mark away.
+pub fn clear_opaque(dir: impl AsFd) -> io::Result<()> {
+    match fremovexattr(dir, OPAQUE) {
+        Ok(()) | Err(Errno::NODATA) => Ok(()),
+        Err(errno) => Err(errno.into()),
+    }
 }
 
 fn names(file: &impl AsFd) -> io::Result<Vec<CString>> {
