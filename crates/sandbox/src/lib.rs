@@ -18,6 +18,7 @@ pub mod spec;
 mod supervise;
 mod sys;
 mod userns;
+mod walk;
 mod wire;
 
 pub use cancel::Cancel;

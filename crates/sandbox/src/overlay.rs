@@ -7,7 +7,7 @@ use crate::{
     relay::{Access, Relay},
     spec::{MountSource, RunSpec},
     supervise,
-    wire::Order,
+    wire::{Ground, Order},
 };
 
 /// How many lower layers one overlay mount takes (the kernel's `OVL_MAX_STACK`).
@@ -44,9 +44,10 @@ impl Overlay {
         output: &mut dyn FnMut(Stream, &[u8]),
         cancel: &Cancel,
     ) -> Result<Finished, Error> {
-        check(spec)?;
+        check(spec, MAX_LAYERS)?;
         empty(&spec.work)?;
-        let mut order = Order { spec: spec.clone(), user_namespace: self.user_namespace, probe };
+        let mut order =
+            Order { spec: spec.clone(), ground: Ground::Namespaces { nested: self.user_namespace }, probe };
         let relays = relay_sockets(&mut order.spec)?;
         let result = supervise::run(&order, output, cancel);
         drop(relays);
@@ -78,7 +79,7 @@ impl Sandbox for Overlay {
 }
 
 /// Puts sockets of our own in the place of the host's.
-fn relay_sockets(spec: &mut RunSpec) -> Result<Vec<Relay>, Error> {
+pub(crate) fn relay_sockets(spec: &mut RunSpec) -> Result<Vec<Relay>, Error> {
     let mut relays = Vec::new();
     for (index, mount) in spec.mounts.iter_mut().enumerate() {
         if let MountSource::Socket { path, uid, gid, mode } = &mut mount.source {
@@ -95,12 +96,12 @@ fn relay_sockets(spec: &mut RunSpec) -> Result<Vec<Relay>, Error> {
 }
 
 /// Refuses what the kernel would refuse with less clear words.
-fn check(spec: &RunSpec) -> Result<(), Error> {
+pub(crate) fn check(spec: &RunSpec, max: usize) -> Result<(), Error> {
     for count in
         std::iter::once(spec.lowers.len()).chain(spec.mounts.iter().map(|mount| mount.source.layers().len()))
     {
-        if count > MAX_LAYERS {
-            return Err(Error::TooManyLayers { count, max: MAX_LAYERS });
+        if count > max {
+            return Err(Error::TooManyLayers { count, max });
         }
     }
     for path in spec.lowers.iter().chain([&spec.upper, &spec.work, &spec.root]) {

@@ -92,7 +92,7 @@ pub fn choose(requested: Isolation, scratch: &Path) -> Result<(Box<dyn Sandbox>,
                     (_, []) => "the best way works here".to_owned(),
                     (_, refused) => format!("no better way works here: {}", refused.join("; ")),
                 };
-                return Ok((sandbox(way), Choice { way, reason }));
+                return Ok((sandbox(way, scratch), Choice { way, reason }));
             }
             Err(why) => refused.push(format!("{}: {why}", way.name())),
         }
@@ -100,11 +100,11 @@ pub fn choose(requested: Isolation, scratch: &Path) -> Result<(Box<dyn Sandbox>,
     Err(Error::NoWay(refused.iter().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")))
 }
 
-fn sandbox(way: Way) -> Box<dyn Sandbox> {
+fn sandbox(way: Way, scratch: &Path) -> Box<dyn Sandbox> {
     match way {
         Way::Granted => Box::new(Overlay::granted()),
         Way::Nested => Box::new(Overlay::nested()),
-        Way::Root => Box::new(crate::Root::new()),
+        Way::Root => Box::new(crate::Root::new(scratch)),
     }
 }
 
@@ -169,7 +169,9 @@ fn lay_out(place: &Path) -> io::Result<RunSpec> {
     }
     fs::write(lower.join("file"), "")?;
     fs::write(lower.join("directory/file"), "")?;
-    Ok(RunSpec { lowers: vec![lower], upper, work, root, ..RunSpec::default() })
+    // The program is never started.
+    let args = vec!["probe".to_owned()];
+    Ok(RunSpec { args, lowers: vec![lower], upper, work, root, ..RunSpec::default() })
 }
 
 /// Looks whether the changes were noted in the form that a layer is read from.

@@ -68,6 +68,19 @@ pub(crate) fn wait_any() -> io::Result<Option<(i32, i32)>> {
     }
 }
 
+/// Waits for one child.
+pub(crate) fn wait_for(process: i32) -> io::Result<Option<(i32, i32)>> {
+    loop {
+        let mut status = 0;
+        // SAFETY: `status` is a valid place for the status word.
+        match check(unsafe { libc::waitpid(process, &raw mut status, 0) }) {
+            Ok(pid) => return Ok(Some((pid, status))),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
 /// Sends `SIGKILL` to every process of this process's pid namespace except itself; only its first process may.
 pub(crate) fn kill_everyone_else() {
     if std::process::id() == 1 {

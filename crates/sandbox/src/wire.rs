@@ -6,6 +6,7 @@
 use std::{
     io::{self, Read, Write},
     os::unix::net::UnixStream,
+    path::PathBuf,
 };
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -19,10 +20,20 @@ const MAX_FRAME: usize = 256 << 20;
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Order {
     pub(crate) spec: RunSpec,
-    /// Makes a user namespace first, whose maps the starter writes.
-    pub(crate) user_namespace: bool,
+    pub(crate) ground: Ground,
     /// Only tries whether the layers can be changed as a build needs it; runs nothing.
     pub(crate) probe: bool,
+}
+
+/// Where the command finds its root.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Ground {
+    /// On mounts, in namespaces of its own; with a user namespace around them whose maps the starter writes.
+    Namespaces { nested: bool },
+    /// In a directory of real files, and shut in there as well as `chroot` can.
+    Directory(PathBuf),
+    /// In the directory `/` of this very container.
+    Container,
 }
 
 /// What `init` says.

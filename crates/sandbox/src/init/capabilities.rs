@@ -23,12 +23,16 @@ pub(super) const USUAL: CapabilitySet = CapabilitySet::AUDIT_WRITE
     .union(CapabilitySet::SETUID)
     .union(CapabilitySet::SYS_CHROOT);
 
+/// The set of a command that only `chroot` shuts in: without what leads out of one, or to the machine's disks.
+pub(super) const SHUT_IN: CapabilitySet =
+    USUAL.difference(CapabilitySet::MKNOD).difference(CapabilitySet::SYS_CHROOT);
+
 /// Takes all others out of the bounding set, so that no program can ever gain them.
-pub(super) fn bound() -> Result<(), Failure> {
+pub(super) fn bound(keep: CapabilitySet) -> Result<(), Failure> {
     for number in 0..64_u32 {
         let one = CapabilitySet::from_bits_retain(1 << number);
         // The kernel refuses to speak of capabilities that it does not know.
-        if !USUAL.contains(one) && capability_is_in_bounding_set(one).unwrap_or(false) {
+        if !keep.contains(one) && capability_is_in_bounding_set(one).unwrap_or(false) {
             remove_capability_from_bounding_set(one).during(|| format!("give up capability {number}"))?;
         }
     }
@@ -36,12 +40,12 @@ pub(super) fn bound() -> Result<(), Failure> {
 }
 
 /// Gives the others up in this process; one that is not root gives up all.
-pub(super) fn keep_usual(root: bool) -> Result<(), Failure> {
+pub(super) fn restrict(keep: CapabilitySet, root: bool) -> Result<(), Failure> {
     let step = || "give up capabilities";
     // Unknown before Linux 4.3, where nothing is ambient.
     let _ = clear_ambient_capability_set();
     let has = capabilities(None).during(step)?;
-    let keep = if root { has.permitted & USUAL } else { CapabilitySet::empty() };
+    let keep = if root { has.permitted & keep } else { CapabilitySet::empty() };
     let sets = CapabilitySets { effective: keep, permitted: keep, inheritable: CapabilitySet::empty() };
     set_capabilities(None, sets).during(step)
 }

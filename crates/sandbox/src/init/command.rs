@@ -3,44 +3,53 @@
 use std::{
     ffi::CString,
     io::{self, Write},
-    os::fd::AsFd,
+    os::fd::{AsFd, OwnedFd},
+    path::Path,
     ptr,
 };
 
 use rustix::{
     fs::{CWD, Gid, Mode, OFlags, Uid, fchown, openat},
-    process::{fchdir, setsid, umask},
-    thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid},
+    process::{setsid, umask},
+    thread::{CapabilitySet, set_thread_groups, set_thread_res_gid, set_thread_res_uid},
 };
 
-use super::{
-    capabilities, filter,
-    walk::{Missing, walk},
-};
+use super::{capabilities, filter};
 use crate::{
     error::{During, Failure},
     spec::RunSpec,
     sys,
+    walk::{Missing, walk},
 };
+
+/// What a command may do.
+#[derive(Clone, Copy)]
+pub(super) struct Rights {
+    /// The most that it, or a program that it starts, may have.
+    pub(super) capabilities: CapabilitySet,
+    /// Fails where this cannot be enforced for what it starts. Else the container around is trusted to have a filter of its
+    /// own, and no more capabilities than it needs.
+    pub(super) certain: bool,
+}
 
 /// Where programs are looked for when the environment does not say.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Enters the working directory, making it for the user where it is missing.
-pub(super) fn enter_directory(spec: &RunSpec) -> Result<(), Failure> {
-    let root = openat(CWD, "/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+/// Opens the working directory below `root`, making it for the user where it is missing.
+pub(super) fn directory(spec: &RunSpec, root: &Path) -> Result<OwnedFd, Failure> {
+    let root = openat(CWD, root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
         .during(|| "open the root file system")?;
     let owned = Missing::Owned(spec.user.uid, spec.user.gid);
     let place = walk(root.as_fd(), &spec.cwd, owned, &mut Vec::new()).map_err(|failure| {
         Failure::new(format!("enter the working directory: {}", failure.step), failure.detail)
     })?;
-    fchdir(&place.fd).during(|| format!("enter the working directory `{}`", spec.cwd))
+    Ok(place.fd)
 }
 
 /// Turns this process into the command; returns only if it could not. A program that is missing or not executable is the
 /// command's own failure: it is told on stderr, and the exit code is that of a shell.
-pub(super) fn become_it(spec: &RunSpec) -> Failure {
-    match prepare(spec) {
+pub(super) fn become_it(spec: &RunSpec, rights: Rights) -> Failure {
+    match prepare(spec, rights) {
         Ok(()) => {
             let (code, message) = execute(spec);
             let _ = writeln!(io::stderr(), "{message}");
@@ -50,7 +59,7 @@ pub(super) fn become_it(spec: &RunSpec) -> Failure {
     }
 }
 
-fn prepare(spec: &RunSpec) -> Result<(), Failure> {
+fn prepare(spec: &RunSpec, rights: Rights) -> Result<(), Failure> {
     setsid().during(|| "start a session")?;
     umask(Mode::from_raw_mode(0o022));
     // A program of the user may open /dev/stdout anew, which asks for the right to the pipe itself.
@@ -73,14 +82,17 @@ fn prepare(spec: &RunSpec) -> Result<(), Failure> {
             Failure::new(format!("set the limit `{name}` to {soft}:{hard}"), format!("{error}{help}"))
         })?;
     }
-    capabilities::bound()?;
+    let bounded = capabilities::bound(rights.capabilities);
     // Needs CAP_SYS_ADMIN, which goes with the next steps.
-    filter::install()?;
+    let filtered = filter::install();
+    if rights.certain {
+        bounded.and(filtered)?;
+    }
     let groups: Vec<Gid> = spec.user.groups.iter().map(|group| Gid::from_raw(*group)).collect();
     set_thread_groups(&groups).during(|| format!("take the groups {:?}", spec.user.groups))?;
     set_thread_res_gid(gid, gid, gid).during(|| format!("become group {}", spec.user.gid))?;
     set_thread_res_uid(uid, uid, uid).during(|| format!("become user {}", spec.user.uid))?;
-    capabilities::keep_usual(spec.user.uid == 0)?;
+    capabilities::restrict(rights.capabilities, spec.user.uid == 0)?;
     sys::reset_signals();
     Ok(())
 }
@@ -140,7 +152,7 @@ fn execute(spec: &RunSpec) -> (i32, String) {
         let Ok(name) = CString::new(candidate.as_bytes()) else { continue };
         let error = sys::execve(&name, &arg_pointers, &env_pointers);
         match error.raw_os_error() {
-            Some(libc::ENOENT | libc::ENOTDIR) if !std::path::Path::new(candidate).exists() => {}
+            Some(libc::ENOENT | libc::ENOTDIR) if !Path::new(candidate).exists() => {}
             _ => {
                 denied.get_or_insert((candidate, error));
             }

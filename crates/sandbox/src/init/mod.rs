@@ -4,6 +4,7 @@
 //! the root file system and starts the command. Whoever dies takes the rest along: when the starter goes, the socket closes;
 //! when the watcher goes, the kernel kills process 1; and with process 1 go all of its namespace.
 
+mod bare;
 mod capabilities;
 mod command;
 mod filter;
@@ -11,7 +12,6 @@ mod layers;
 mod mounts;
 mod pid1;
 mod standard;
-mod walk;
 
 use std::{
     fs::File,
@@ -32,7 +32,7 @@ use crate::{
     spec::Network,
     supervise::{INIT_NAME, remember_prepared},
     sys::{self, Fork},
-    wire::{self, Mapped, Order, Word},
+    wire::{self, Ground, Mapped, Order, Word},
 };
 
 /// Becomes the sandbox's `init` and never returns, if this process was started as that; else returns at once.
@@ -51,17 +51,26 @@ fn watch() -> io::Result<()> {
     let socket = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     sys::dup2(File::open("/dev/null")?.as_fd(), 0)?;
     let Some(order) = wire::receive::<Order>(&socket)? else { return Ok(()) };
-    match enter(&order, &socket) {
+    let nested = match &order.ground {
+        Ground::Namespaces { nested } => *nested,
+        Ground::Directory(path) => return bare::watch(&order.spec, Some(path), &socket),
+        Ground::Container => return bare::watch(&order.spec, None, &socket),
+    };
+    match enter(&order, nested, &socket) {
         Ok(Some((process, _life))) => {
-            // Only process 1 and the command hold the output from here on: its end is their end.
-            let null = File::options().write(true).open("/dev/null")?;
-            sys::dup2(null.as_fd(), 1)?;
-            sys::dup2(null.as_fd(), 2)?;
+            let_go_of_output()?;
             await_end(process, &socket)
         }
         Ok(None) => Ok(()),
         Err(failure) => wire::send(&socket, &Word::from(failure)),
     }
+}
+
+/// Leaves the output to the processes that were started: its end is their end.
+fn let_go_of_output() -> io::Result<()> {
+    let null = File::options().write(true).open("/dev/null")?;
+    sys::dup2(null.as_fd(), 1)?;
+    sys::dup2(null.as_fd(), 2)
 }
 
 /// Waits for process 1, and kills it when the starter closes its side.
@@ -86,8 +95,8 @@ fn await_end(process: i32, socket: &UnixStream) -> io::Result<()> {
 
 /// Enters the namespaces and starts process 1. Returns its id and the pipe whose end tells it that we are gone; `None` where
 /// the starter is gone already.
-fn enter(order: &Order, socket: &UnixStream) -> Result<Option<(i32, OwnedFd)>, Failure> {
-    if order.user_namespace {
+fn enter(order: &Order, nested: bool, socket: &UnixStream) -> Result<Option<(i32, OwnedFd)>, Failure> {
+    if nested {
         sys::unshare(libc::CLONE_NEWUSER).map_err(explain_user_namespace)?;
         wire::send(socket, &Word::MapIds).during(|| "ask for the user namespace's maps")?;
         if wire::receive::<Mapped>(socket).during(|| "wait for the user namespace's maps")?.is_none() {

@@ -12,14 +12,12 @@ use rustix::{
     mount::{MountAttrFlags, MoveMountFlags, move_mount},
 };
 
-use super::{
-    layers::{Stage, clone_open, clone_tree, join, new_mount, open_directory},
-    walk::{Made, Missing, walk},
-};
+use super::layers::{Stage, clone_open, clone_tree, join, new_mount, open_directory};
 use crate::{
     error::{During, Failure},
     spec::{Mount, MountSource, RunSpec},
     sys,
+    walk::{Made, Missing, walk},
 };
 
 /// The path of something mounted, from the new root.

@@ -3,19 +3,25 @@
 use std::{
     io,
     os::{fd::OwnedFd, unix::net::UnixStream},
+    path::Path,
 };
 
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     fs::Mode,
-    process::{Signal, set_parent_process_death_signal, umask},
+    process::{Signal, fchdir, set_parent_process_death_signal, umask},
 };
 
-use super::{command, layers, mounts, standard, walk::Made};
+use super::{
+    capabilities,
+    command::{self, Rights},
+    layers, mounts, standard,
+};
 use crate::{
     error::{During, Failure},
     spec::{Network, RunSpec},
     sys::{self, Fork},
+    walk::Made,
     wire::{self, Order, Word},
 };
 
@@ -64,11 +70,14 @@ fn serve(spec: &RunSpec, socket: &UnixStream) -> Result<Word, Failure> {
         // Without CAP_NET_ADMIN the device stays down; the promise is that nothing outside is reached, and that holds.
         let _ = sys::loopback_up();
     }
-    command::enter_directory(spec)?;
+    let directory = command::directory(spec, Path::new("/"))?;
+    fchdir(&directory).during(|| format!("enter the working directory `{}`", spec.cwd))?;
+    drop(directory);
     let process = match sys::fork().during(|| "start the command's process")? {
         Fork::Parent(process) => process,
         Fork::Child => {
-            let failure = command::become_it(spec);
+            let failure =
+                command::become_it(spec, Rights { capabilities: capabilities::USUAL, certain: true });
             // The first word counts, so what process 1 says after this does not matter.
             let _ = wire::send(socket, &Word::from(failure));
             sys::exit_now(1)

@@ -10,12 +10,12 @@ use rustix::{
 use super::{
     layers::{Stage, clone_open, clone_tree, new_mount},
     mounts::{Attached, place},
-    walk::{Made, Missing, walk},
 };
 use crate::{
     error::{During, Failure},
     spec::{Mount, MountSource, RunSpec},
     sys,
+    walk::{Made, Missing, walk},
 };
 
 /// No set-user-id, no devices, no programs: what proc, sys and the like are mounted with.

@@ -189,9 +189,9 @@ pub fn holds(base: &Path, bytes: &[u8]) -> Vec<PathBuf> {
     found
 }
 
-const APPLETS: [&str; 47] = [
-    "cat", "chmod", "chown", "chroot", "cp", "cut", "dd", "df", "echo", "env", "false", "find", "grep",
-    "head", "hostname", "id", "ifconfig", "kill", "ln", "ls", "mkdir", "mknod", "mount", "mv", "nc", "ps",
-    "pwd", "readlink", "rm", "rmdir", "sed", "seq", "setsid", "sh", "sleep", "sort", "stat", "su", "sync",
-    "tail", "test", "touch", "tr", "true", "umount", "unshare", "wc",
+const APPLETS: &[&str] = &[
+    "basename", "mkfifo", "cat", "chmod", "chown", "chroot", "cp", "cut", "dd", "df", "echo", "env", "false",
+    "find", "grep", "head", "hostname", "id", "ifconfig", "kill", "ln", "ls", "mkdir", "mknod", "mount",
+    "mv", "nc", "ps", "pwd", "readlink", "rm", "rmdir", "sed", "seq", "setsid", "sh", "sleep", "sort",
+    "stat", "su", "sync", "tail", "test", "touch", "tr", "true", "umount", "unshare", "wc",
 ];

@@ -113,10 +113,16 @@ pub const ALL: &[Case] = &[
         },
         ..USUAL
     },
-    Case { name: "no input", script: "wc -c; readlink /proc/self/fd/0", stdout: "0\n/dev/null\n", ..USUAL },
+    Case { name: "no input", script: "wc -c", stdout: "0\n", ..USUAL },
+    Case {
+        name: "no file descriptor but the first three",
+        script: "for n in 3 4 5 6 7 8 9; do (eval \": >&$n\") 2>/dev/null && echo $n; done; true",
+        ..USUAL
+    },
     Case {
         name: "open files",
         script: "for n in $(seq 0 99); do [ -e /proc/self/fd/$n ] && echo $n; done; true",
+        overlay_only: true,
         stdout: "0\n1\n2\n",
         ..USUAL
     },
@@ -189,6 +195,70 @@ pub const ALL: &[Case] = &[
         ..USUAL
     },
     Case {
+        name: "hard links in upper",
+        script: "echo y >/one; ln /one /two; ln /one /three",
+        upper: &["one", "three", "two"],
+        check: |bed, _| {
+            let inode = |name: &str| fs::metadata(bed.spec.upper.join(name)).unwrap().ino();
+            ensure(inode("one") == inode("two") && inode("two") == inode("three"), || "three files".into())
+        },
+        ..USUAL
+    },
+    Case {
+        name: "moved and replaced directories in upper",
+        arrange: |bed| {
+            bed.tree(
+                "lower",
+                &[("here/a", "1"), ("here/sub/b", "2"), ("old/c", "3"), ("file", "4"), ("dir/d", "5")],
+            );
+        },
+        script: "cp -a /here /there; rm -r /here; rm -r /old; echo 6 >/old; rm /file; mkdir /file; touch /file/x; ls /there/sub",
+        stdout: "b\n",
+        upper: &["file/", "file/x", "here!", "old", "there/", "there/a", "there/sub/", "there/sub/b"],
+        ..USUAL
+    },
+    Case {
+        name: "metadata alone in upper",
+        arrange: |bed| {
+            bed.tree("lower", &[("dir/a", "1"), ("dir/b", "2"), ("other/c", "3")]);
+        },
+        script: "chmod 700 /dir; chown 5 /other/c; touch -d @1000000000 /dir/b",
+        upper: &["dir/", "dir/b", "other/", "other/c"],
+        check: |bed, _| {
+            let found = [
+                bed.seen_inside(&bed.spec.upper.join("dir")),
+                bed.seen_inside(&bed.spec.upper.join("other/c")),
+            ];
+            ensure(found[0].2 == 0o700 && found[1].0 == 5, || format!("{found:?}"))?;
+            let time = fs::metadata(bed.spec.upper.join("dir/b")).unwrap().mtime();
+            ensure(time == 1_000_000_000, || format!("mtime {time}"))
+        },
+        ..USUAL
+    },
+    Case {
+        name: "a change that keeps size and time",
+        arrange: |bed| {
+            bed.tree("lower", &[("f", "old")]);
+        },
+        script: "touch -r /f /stamp; echo -n new >/f; touch -r /stamp /f; rm /stamp",
+        upper: &["f"],
+        check: |bed, _| {
+            let text = fs::read_to_string(bed.spec.upper.join("f")).unwrap();
+            ensure(text == "new", || text)
+        },
+        ..USUAL
+    },
+    Case {
+        name: "links, pipes and odd names in upper",
+        script: "ln -s /nowhere /link; mkfifo /pipe; touch \"/a b\" '/-x' /ü; mkdir /empty",
+        upper: &["-x", "a b", "empty/", "link", "pipe", "ü"],
+        check: |bed, _| {
+            let link = fs::read_link(bed.spec.upper.join("link")).unwrap();
+            ensure(link.to_str() == Some("/nowhere"), || format!("{link:?}"))
+        },
+        ..USUAL
+    },
+    Case {
         name: "ownership in upper",
         script: "touch /f; chown 1234:99 /f; chmod 4711 /f",
         upper: &["f"],
@@ -220,7 +290,7 @@ pub const ALL: &[Case] = &[
             fs::remove_dir(&bed.spec.upper).unwrap();
             bed.spec.upper = lower;
         },
-        script: "echo here >/made; rm /etc/passwd; cat /proc/self/comm",
+        script: "echo here >/made; rm /etc/passwd; basename /x/cat",
         stdout: "cat\n",
         check: |bed, _| {
             let found = ["proc", "dev", "sys", "etc/hosts", "etc/passwd"]
@@ -237,8 +307,16 @@ pub const ALL: &[Case] = &[
             bed.spec.user = app();
             bed.spec.cwd = "/home/app".into();
         },
-        script: "id -u; id -g; id -G; echo $HOME; grep CapEff /proc/self/status; echo again >/dev/stdout; touch /etc/x || echo no",
-        stdout: "1234\n1235\n1235 5 44\n/home/app\nCapEff:\t0000000000000000\nagain\nno\n",
+        script: "id -u; id -g; id -G; echo $HOME; touch /etc/x || echo no",
+        stdout: "1234\n1235\n1235 5 44\n/home/app\nno\n",
+        ..USUAL
+    },
+    Case {
+        name: "an ordinary user has no capability, and its output is its own",
+        arrange: |bed| bed.spec.user = app(),
+        script: "grep CapEff /proc/self/status; echo again >/dev/stdout",
+        stdout: "CapEff:\t0000000000000000\nagain\n",
+        overlay_only: true,
         ..USUAL
     },
     Case {
@@ -414,9 +492,22 @@ pub const ALL: &[Case] = &[
     Case {
         name: "read-only bind",
         arrange: |bed| bind(bed, "source", "/mnt/in", true),
-        script: "cat /mnt/in/file /mnt/in/deep/file; touch /mnt/in/x 2>/dev/null; rm /mnt/in/file 2>/dev/null; ls /mnt/in",
-        stdout: "content\ndeeper\ndeep\nfile\n",
-        check: |bed, _| ensure(bed.base.join("source/file").exists(), || "the source was changed".into()),
+        script: "cat /mnt/in/file /mnt/in/deep/file; touch /mnt/in/x 2>/dev/null; rm /mnt/in/file 2>/dev/null; true",
+        stdout: "content\ndeeper\n",
+        check: |bed, _| {
+            let source = bed.base.join("source");
+            ensure(source.join("file").exists() && !source.join("x").exists(), || {
+                "the source was changed".into()
+            })
+        },
+        ..USUAL
+    },
+    Case {
+        name: "read-only bind refuses changes",
+        arrange: |bed| bind(bed, "source", "/mnt/in", true),
+        script: "touch /mnt/in/x 2>/dev/null; rm /mnt/in/file 2>/dev/null; ls /mnt/in",
+        stdout: "deep\nfile\n",
+        overlay_only: true,
         ..USUAL
     },
     Case {
@@ -576,8 +667,9 @@ pub const ALL: &[Case] = &[
             symlink("/src", bed.base.join("top/link")).unwrap();
             bed.mount("/in", MountSource::Layers { lowers, path: "/link".into(), writable: false });
         },
-        script: "cat /in/a /in/only /in/b; (echo x >/in/new) 2>/dev/null; ls /in",
+        script: "cat /in/a /in/only /in/b; ls /in; rm /in/a 2>/dev/null; true",
         stdout: "top\n1\n2\na\nb\nonly\n",
+        check: |bed, _| ensure(bed.base.join("top/src/a").exists(), || "the source was changed".into()),
         ..USUAL
     },
     Case {

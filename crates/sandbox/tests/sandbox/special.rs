@@ -30,6 +30,8 @@ pub const ALL: &[(&str, Check)] = &[
     ("relative paths are refused", relative),
     ("the part of an earlier run stays", continued),
     ("the choice", choice),
+    ("no network is an error where it cannot be", no_network),
+    ("steps upon steps", steps),
 ];
 
 fn ensure(holds: bool, why: impl FnOnce() -> String) -> Result<(), String> {
@@ -250,4 +252,42 @@ fn choice(bed: &mut Bed, _: &dyn Sandbox, way: Way) -> Result<(), String> {
     ensure(left.is_empty(), || format!("{left:?}"))?;
     let outcome = bed.sh(&*sandbox, "echo it runs");
     ensure(outcome.stdout == "it runs\n", || format!("{:?}", outcome.result))
+}
+
+fn no_network(bed: &mut Bed, sandbox: &dyn Sandbox, way: Way) -> Result<(), String> {
+    bed.spec.network = slipway_sandbox::spec::Network::None;
+    let result = bed.sh(sandbox, "true").result;
+    let said = result.as_ref().err().map(ToString::to_string).unwrap_or_default();
+    match way {
+        Way::Root => {
+            ensure(said.contains("`--network=none`") && said.contains("root"), || format!("{result:?}"))
+        }
+        _ => ensure(result.is_ok(), || said),
+    }
+}
+
+/// Each command's changes are the next one's topmost layer, under another name, as in a build.
+fn steps(bed: &mut Bed, sandbox: &dyn Sandbox, _: Way) -> Result<(), String> {
+    for step in 0..5 {
+        let script = match step {
+            0 => "mkdir -p /d/deep; echo 0 >/d/f; echo keep >/d/deep/k".to_owned(),
+            3 => "echo 3 >>/d/f; rm -r /d/deep; mkdir /d/deep; ls /d/deep".to_owned(),
+            _ => format!("echo {step} >>/d/f; cat /d/deep/k >/dev/null || [ {step} = 4 ]"),
+        };
+        let outcome = bed.sh(sandbox, &script);
+        ensure(outcome.result.as_ref().is_ok_and(|finished| finished.exit.success()), || {
+            format!("step {step}: {:?} {}", outcome.result, outcome.stderr)
+        })?;
+        let layer = bed.base.join(format!("step-{step}"));
+        fs::rename(&bed.spec.upper, &layer).unwrap();
+        fs::create_dir(&bed.spec.upper).unwrap();
+        bed.spec.lowers.insert(0, layer);
+        // As when another instruction comes between.
+        let copied = bed.tree(&format!("copied-{step}"), &[("copied", &step.to_string())]);
+        bed.spec.lowers.insert(0, copied);
+    }
+    let outcome = bed.sh(sandbox, "cat /d/f /copied; ls /d/deep; rm /d/f");
+    ensure(outcome.stdout == "0\n1\n2\n3\n4\n4", || format!("{:?} {}", outcome.stdout, outcome.stderr))?;
+    let upper: Vec<_> = bed.upper().into_iter().filter(|path| path != "etc/").collect();
+    ensure(upper == ["d/", "d/f!"], || format!("{upper:?}"))
 }

@@ -17,11 +17,12 @@ const BASELINE: &str =
     "-all,+chown,+dac_override,+fowner,+fsetid,+setuid,+setgid,+setfcap,+setpcap,+sys_chroot,+mknod,+kill";
 
 /// Every way as the suite brings it about: its word, what of the library it is, and how to start it.
-const WAYS: [(&str, Way, fn() -> Start); 4] = [
+const WAYS: [(&str, Way, fn() -> Start); 5] = [
     ("granted", Way::Granted, granted),
     ("nested", Way::Nested, nested),
     ("nested-covered", Way::Nested, nested_covered),
     ("user", Way::Granted, user),
+    ("root", Way::Root, nested),
 ];
 
 /// Runs the suite for one way, or starts itself once for each. Returns the exit code.
@@ -54,11 +55,11 @@ pub fn word(way: Way) -> &'static str {
     WAYS.iter().find(|(_, of, _)| *of == way).map_or("granted", |(word, ..)| word)
 }
 
-fn sandbox(way: Way) -> Box<dyn Sandbox> {
+fn sandbox(way: Way, scratch: &Path) -> Box<dyn Sandbox> {
     match way {
         Way::Granted => Box::new(Overlay::granted()),
         Way::Nested => Box::new(Overlay::nested()),
-        Way::Root => Box::new(Root::new()),
+        Way::Root => Box::new(Root::new(scratch)),
     }
 }
 
@@ -69,7 +70,7 @@ fn way(word: &str) -> Way {
 /// Runs one specification and prints its end.
 fn run(word: &str, spec: &str) -> i32 {
     let spec = serde_json::from_slice(&fs::read(spec).unwrap()).unwrap();
-    println!("{:?}", sandbox(way(word)).run(&spec, &mut |_, _| {}, &Cancel::new()));
+    println!("{:?}", sandbox(way(word), &std::env::temp_dir()).run(&spec, &mut |_, _| {}, &Cancel::new()));
     0
 }
 
@@ -161,7 +162,7 @@ fn suite(word: &str, filter: Option<&str>) -> i32 {
     let scratch = tempfile::Builder::new().prefix("slipway-sandbox").tempdir().unwrap();
     fs::set_permissions(scratch.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let (way, mut passed, mut failed) = (way(word), 0, 0);
-    let sandbox = sandbox(way);
+    let sandbox = sandbox(way, scratch.path());
     let mut report = |name: &str, result: Result<(), String>| match result {
         Ok(()) => {
             passed += 1;

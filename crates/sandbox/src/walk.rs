@@ -26,7 +26,7 @@ const MAX_LINKS: usize = 40;
 
 /// What to make where a path ends in nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Missing {
+pub(crate) enum Missing {
     /// Nothing: it is an error.
     Refuse,
     /// A directory, and an empty file as its last component.
@@ -38,40 +38,74 @@ pub(super) enum Missing {
 }
 
 /// Where a path leads.
-pub(super) struct Place {
+pub(crate) struct Place {
     /// Opened with `O_PATH`.
-    pub(super) fd: OwnedFd,
+    pub(crate) fd: OwnedFd,
     /// The path from the root without any symlink, absolute.
-    pub(super) path: String,
+    pub(crate) path: String,
+}
+
+/// A directory in which something is placed for a while: its time of change comes back with [`ParentTime::put_back`], unless
+/// somebody else changed the directory meanwhile.
+pub(crate) struct ParentTime {
+    directory: OwnedFd,
+    before: Timespec,
+    after: Timespec,
+}
+
+impl ParentTime {
+    /// To be called before the change.
+    pub(crate) fn note(directory: BorrowedFd<'_>) -> Result<Self, Errno> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let directory = openat(directory, ".", flags, Mode::empty())?;
+        let before = modified(directory.as_fd())?;
+        Ok(Self { directory, before, after: before })
+    }
+
+    /// To be called directly after it.
+    pub(crate) fn placed(mut self) -> Result<Self, Errno> {
+        self.after = modified(self.directory.as_fd())?;
+        Ok(self)
+    }
+
+    /// The directory.
+    pub(crate) fn directory(&self) -> BorrowedFd<'_> {
+        self.directory.as_fd()
+    }
+
+    /// Undoes the change with `undo`, then, if that went well, puts the time back.
+    pub(crate) fn put_back<T, E>(&self, undo: impl FnOnce(BorrowedFd<'_>) -> Result<T, E>) -> Result<T, E> {
+        let now = modified(self.directory.as_fd());
+        let result = undo(self.directory.as_fd());
+        if let (Ok(now), Ok(_)) = (now, &result) {
+            let time = if same(now, self.after) { self.before } else { now };
+            let keep = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
+            // The worst outcome is a directory in the layer that has only a newer time.
+            let _ = futimens(&self.directory, &Timestamps { last_access: keep, last_modification: time });
+        }
+        result
+    }
 }
 
 /// Something that was made as a place to mount on.
-pub(super) struct Made {
-    parent: OwnedFd,
+pub(crate) struct Made {
+    parent: ParentTime,
     name: String,
     directory: bool,
-    /// The parent's time of change before.
-    before: Timespec,
-    /// The parent's time of change directly after.
-    after: Timespec,
 }
 
 impl Made {
     /// Removes it if it is still as empty as it was made. Puts the parent's time back if nothing else changed the parent.
-    pub(super) fn remove_if_unused(self) {
-        let Ok(now) = modified(self.parent.as_fd()) else { return };
+    pub(crate) fn remove_if_unused(self) {
         let flags = if self.directory { AtFlags::REMOVEDIR } else { AtFlags::empty() };
-        if !self.directory {
-            let Ok(found) = statat(&self.parent, &self.name, AtFlags::SYMLINK_NOFOLLOW) else { return };
-            if FileType::from_raw_mode(found.st_mode) != FileType::RegularFile || found.st_size != 0 {
-                return;
-            }
-        }
-        if unlinkat(&self.parent, &self.name, flags).is_ok() {
-            let time = if same(now, self.after) { self.before } else { now };
-            let keep = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
-            // The worst outcome is a directory in the layer that has only a newer time.
-            let _ = futimens(&self.parent, &Timestamps { last_access: keep, last_modification: time });
+        let parent = self.parent.directory();
+        let Ok(found) = statat(parent, &self.name, AtFlags::SYMLINK_NOFOLLOW) else { return };
+        let kind = FileType::from_raw_mode(found.st_mode);
+        if self.directory == (kind == FileType::Directory)
+            && (self.directory || (kind == FileType::RegularFile && found.st_size == 0))
+        {
+            // It fails where something was put in.
+            let _ = self.parent.put_back(|parent| unlinkat(parent, &self.name, flags));
         }
     }
 }
@@ -86,7 +120,7 @@ fn modified(directory: BorrowedFd<'_>) -> Result<Timespec, Errno> {
 }
 
 /// Walks from `root` along `path`, making what is missing as `missing` says.
-pub(super) fn walk(
+pub(crate) fn walk(
     root: BorrowedFd<'_>,
     path: &str,
     missing: Missing,
@@ -197,20 +231,18 @@ fn make(
     missing: Missing,
     made: &mut Vec<Made>,
 ) -> Result<(), Errno> {
-    let parent = openat(parent, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-    let before = modified(parent.as_fd())?;
+    let time = ParentTime::note(parent)?;
     if directory {
-        mkdirat(&parent, name, Mode::from_raw_mode(0o755))?;
+        mkdirat(parent, name, Mode::from_raw_mode(0o755))?;
     } else {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        openat(&parent, name, flags, Mode::from_raw_mode(0o644))?;
+        openat(parent, name, flags, Mode::from_raw_mode(0o644))?;
     }
     if let Missing::Owned(uid, gid) = missing {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let new = openat(&parent, name, flags, Mode::empty())?;
+        let new = openat(parent, name, flags, Mode::empty())?;
         return fchown(&new, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
     }
-    let after = modified(parent.as_fd())?;
-    made.push(Made { parent, name: name.to_owned(), directory, before, after });
+    made.push(Made { parent: time.placed()?, name: name.to_owned(), directory });
     Ok(())
 }
