@@ -3,6 +3,7 @@
 //! Pure: no files, no clock, no sockets. Nothing here runs anything; the graph of a build is made in `slipway-graph`.
 
 pub mod ast;
+pub mod check;
 pub mod chmod;
 mod csv;
 pub mod diagnostic;
