@@ -9,7 +9,6 @@
 mod archive;
 mod file;
 mod parents;
-mod pool;
 mod tree;
 
 #[cfg(test)]
@@ -22,10 +21,12 @@ use slipway_dockerfile::pattern::IgnoreFile;
 use slipway_graph::ir::{CopyOp, Unpack};
 use slipway_oci::archive::Limits;
 
+use file::Batch;
 pub(crate) use file::copy_content;
 
 use super::meta::{Meta, Time};
 use super::mode::ModeChange;
+use super::pool::{self, Pool};
 use super::source::Source;
 use super::stack::LayerStack;
 use super::upper::{Fresh, Upper};
@@ -87,7 +88,6 @@ pub struct Options {
 impl Options {
     /// Plain copying at a time.
     pub fn new(now: Time) -> Self {
-        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(8);
         Self {
             owner: None,
             mode: None,
@@ -95,7 +95,7 @@ impl Options {
             exclude: IgnoreFile::default(),
             now,
             share: false,
-            threads,
+            threads: pool::threads(),
             limits: Limits::default(),
         }
     }
@@ -191,7 +191,7 @@ pub fn copy(
 struct Copier<'a, 'p> {
     upper: &'a mut Upper,
     options: &'a Options,
-    pool: &'p pool::Pool,
+    pool: &'p Pool<Batch>,
     /// Source files that were given a second name already: a third one would make one file of two copies.
     shared: HashSet<(u64, u64)>,
     stats: CopyStats,

@@ -32,7 +32,8 @@ pub struct Pruned {
 /// Nothing may write to it any more: no process that ran in it lives.
 pub fn prune(upper: &Path, base: &LayerStack) -> Result<Pruned, TreeError> {
     let root = Dir::open(upper).map_err(|source| TreeError::io("open", upper, source))?;
-    let opaque = xattr::is_opaque(&root).map_err(|source| TreeError::io("read attributes of", upper, source))?;
+    let opaque =
+        xattr::is_opaque(&root).map_err(|source| TreeError::io("read attributes of", upper, source))?;
     let mut pruned = Pruned::default();
     let below = if opaque { LayerStack::empty() } else { base.clone() };
     directory(&root, Path::new("/"), Some(&below.root()?), &mut pruned)?;
@@ -40,7 +41,12 @@ pub fn prune(upper: &Path, base: &LayerStack) -> Result<Pruned, TreeError> {
 }
 
 /// Prunes one directory, and tells whether anything is left in it.
-fn directory(upper: &Dir, path: &Path, lower: Option<&UnionDir>, pruned: &mut Pruned) -> Result<bool, TreeError> {
+fn directory(
+    upper: &Dir,
+    path: &Path,
+    lower: Option<&UnionDir>,
+    pruned: &mut Pruned,
+) -> Result<bool, TreeError> {
     let failed = |source| TreeError::io("list", path, source);
     let before = upper.meta().map_err(failed)?.mtime;
     let dropped = pruned.dropped;
@@ -97,7 +103,10 @@ fn child(
     let through = lower.as_ref().filter(|_| !opaque);
     let left = directory(&dir, &path, through, pruned)?;
     let Some(lower) = through else { return Ok(true) };
-    if left || !same_meta(meta, lower.meta()?.as_ref()) || xattr::read(&dir).map_err(failed)? != lower.xattrs()? {
+    if left
+        || !same_meta(meta, lower.meta()?.as_ref())
+        || xattr::read(&dir).map_err(failed)? != lower.xattrs()?
+    {
         return Ok(true);
     }
     upper.remove_dir(name).map_err(failed)?;
@@ -125,7 +134,8 @@ fn keep_file(
     let failed = |source| TreeError::at("compare", path, name, source);
     let same = match meta.kind {
         Kind::File => {
-            let (mut one, mut other) = (upper.open_file(name).map_err(failed)?, lower.open_file(name, &node)?);
+            let (mut one, mut other) =
+                (upper.open_file(name).map_err(failed)?, lower.open_file(name, &node)?);
             let attributes = xattr::read(&one).map_err(failed)? == xattr::read(&other).map_err(failed)?;
             attributes && same_content(&mut one, &mut other).map_err(failed)?
         }

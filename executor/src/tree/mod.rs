@@ -4,14 +4,15 @@
 //! component over directory descriptors ([`dir::Dir`]), links are resolved by this code below the tree's own root, and no
 //! path string is handed to the kernel after the first: a tree may be hostile, and may change under our hands.
 
+pub mod content;
 pub mod copy;
 pub mod diff;
-
 pub mod dir;
 mod error;
 pub mod layer;
 mod meta;
 pub mod mode;
+mod pool;
 pub mod size;
 pub mod source;
 pub mod stack;

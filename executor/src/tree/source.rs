@@ -105,6 +105,12 @@ impl Source<'_> {
         Ok(selected)
     }
 
+    /// Returns what a path selects that is no pattern, whatever is in it.
+    pub fn literal(&self, path: &str) -> Result<Selected, TreeError> {
+        let cleaned = clean(&format!("/{path}"));
+        self.selected(Path::new(&cleaned))?.ok_or_else(|| self.not_found(path, &cleaned))
+    }
+
     /// Walks by name only: links are not entered, and a match is not searched for more.
     fn match_below(
         &self,
@@ -211,6 +217,90 @@ fn one_apart(a: &str, b: &str) -> bool {
     let front = a.iter().zip(&b).take_while(|(a, b)| a == b).count();
     let back = a[front..].iter().rev().zip(b[front..].iter().rev()).take_while(|(a, b)| a == b).count();
     a.len().max(b.len()) - front - back == 1
+}
+
+/// What rules say at one place, and where that is for each of them.
+#[derive(Clone)]
+pub(crate) struct Here<'s> {
+    /// The path in the source's tree, without the slash at its front, and what the ignore file says of it.
+    pub(crate) in_tree: PathBuf,
+    pub(crate) ignore: Rules<'s>,
+    /// The path below the directory that is copied, and what `--exclude` says of it.
+    pub(crate) below: PathBuf,
+    pub(crate) exclude: Rules<'s>,
+}
+
+impl Here<'_> {
+    pub(crate) fn down(&self, name: &OsStr) -> Self {
+        let (in_tree, below) = (self.in_tree.join(name), self.below.join(name));
+        let (ignore, exclude) = (self.ignore.down(&in_tree), self.exclude.down(&below));
+        Self { in_tree, ignore, below, exclude }
+    }
+
+    pub(crate) fn left_out(&self) -> bool {
+        self.ignore.ignored() || self.exclude.ignored()
+    }
+
+    pub(crate) fn can_skip(&self) -> bool {
+        self.ignore.can_skip(&self.in_tree) || self.exclude.can_skip(&self.below)
+    }
+}
+
+/// What `--parents` selects: a pattern below a directory.
+pub(crate) struct Wanted {
+    /// The directory, absolute and without links: the pattern up to the pivot `/./`.
+    pub(crate) base: PathBuf,
+    /// The pattern below it; empty for all.
+    pub(crate) pattern: String,
+}
+
+impl Wanted {
+    pub(crate) fn new(source: &Source<'_>, pattern: &str) -> Result<Self, TreeError> {
+        let (pivot, wanted) = pattern.split_once("/./").unwrap_or(("", pattern));
+        let base = source.stack.canonical(&PathBuf::from(clean(&format!("/{pivot}"))))?;
+        let pattern = clean(&format!("/{wanted}")).trim_start_matches('/').to_owned();
+        Ok(Self { base, pattern })
+    }
+
+    /// Tells whether it names one path, which must be there.
+    pub(crate) fn is_literal(&self) -> bool {
+        !PathPattern::has_wildcards(&self.pattern)
+    }
+
+    /// Returns the pattern as a rule, which knows `**`; none where all is wanted.
+    pub(crate) fn include(&self) -> Result<Option<IgnoreFile>, TreeError> {
+        if self.pattern.is_empty() {
+            return Ok(None);
+        }
+        // A source is not a rule: a `!` at its front is a letter.
+        let escape = if self.pattern.starts_with('!') { "\\" } else { "" };
+        let rule = format!("{escape}{}", self.pattern);
+        let include = IgnoreFile::from_patterns([rule.as_str()]);
+        include
+            .map(Some)
+            .map_err(|error| TreeError::Exclude { pattern: self.pattern.clone(), reason: error.to_string() })
+    }
+}
+
+/// The first parts of a pattern that are plain names: there is no need to look at their siblings.
+pub(crate) struct Front<'a> {
+    names: Vec<&'a str>,
+}
+
+impl<'a> Front<'a> {
+    pub(crate) fn of(pattern: &'a str) -> Self {
+        let names =
+            pattern.split('/').take_while(|part| !PathPattern::has_wildcards(part) && !part.contains('\\'));
+        Self { names: names.collect() }
+    }
+
+    pub(crate) fn only(&self) -> Option<&'a str> {
+        self.names.first().copied()
+    }
+
+    pub(crate) fn next(&self) -> Self {
+        Self { names: self.names.get(1..).unwrap_or_default().to_vec() }
+    }
 }
 
 /// Returns the last name of a path; none for the root.

@@ -12,6 +12,7 @@ use rustix::io::Errno;
 
 use crate::tree::dir::{self, Dir};
 use crate::tree::meta::{Meta, Time};
+use crate::tree::pool::Job;
 use crate::tree::{Owner, TreeError, xattr};
 
 /// Files up to this size are read and written in one go: the special calls cost more than they save.
@@ -40,14 +41,16 @@ pub(super) struct FileCopy {
     pub(super) share: bool,
 }
 
-impl Batch {
-    pub(super) fn run(&self) -> Result<(), TreeError> {
+impl Job for Batch {
+    fn run(self) -> Result<(), TreeError> {
         for file in &self.files {
             self.copy(file).map_err(|source| TreeError::at("copy to", &self.path, &file.to, source))?;
         }
         Ok(())
     }
+}
 
+impl Batch {
     fn copy(&self, file: &FileCopy) -> io::Result<()> {
         if file.share && share(&file.dir, &file.from, &self.to, &file.to)? {
             return Ok(());

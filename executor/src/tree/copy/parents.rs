@@ -3,13 +3,11 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use slipway_dockerfile::pattern::{IgnoreFile, PathPattern, clean};
-
 use super::Copier;
-use super::tree::{Descent, Here, Level};
+use super::tree::{Descent, Level};
 use crate::tree::TreeError;
 use crate::tree::meta::Kind;
-use crate::tree::source::{Rules, Source};
+use crate::tree::source::{Front, Here, Rules, Source, Wanted};
 
 impl Copier<'_, '_> {
     /// Copies what a pattern selects, with its parents. `**` stands for any number of directories here.
@@ -19,11 +17,9 @@ impl Copier<'_, '_> {
         pattern: &str,
         dest: &str,
     ) -> Result<(), TreeError> {
-        let (pivot, wanted) = split_pivot(pattern);
-        let base = source.stack.canonical(&PathBuf::from(clean(&format!("/{pivot}"))))?;
-        let wanted = clean(&format!("/{wanted}")).trim_start_matches('/').to_owned();
-        let literal = !PathPattern::has_wildcards(&wanted);
-        let missing = || source.not_found(pattern, &base.join(&wanted).to_string_lossy());
+        let wanted = Wanted::new(source, pattern)?;
+        let (base, literal) = (wanted.base.clone(), wanted.is_literal());
+        let missing = || source.not_found(pattern, &base.join(&wanted.pattern).to_string_lossy());
         let Some(place) = source.stack.find(&base, false)? else {
             return if literal { Err(missing()) } else { Ok(()) };
         };
@@ -38,14 +34,14 @@ impl Copier<'_, '_> {
         let here = Here { in_tree, ignore, below: PathBuf::new(), exclude };
         let mut descent = Descent::new(source.owner);
         descent.levels.push(Level::at(from, meta, spot));
-        let found = if wanted.is_empty() {
-            self.contents(&mut descent, &here)?;
-            true
-        } else {
-            let only = escape_negation(&wanted);
-            let include = IgnoreFile::from_patterns([only.as_str()])
-                .map_err(|error| TreeError::Exclude { pattern: wanted.clone(), reason: error.to_string() })?;
-            self.included(&mut descent, &here, &Rules::new(Some(&include)), &Front::of(&wanted))?
+        let found = match wanted.include()? {
+            None => {
+                self.contents(&mut descent, &here)?;
+                true
+            }
+            Some(include) => {
+                self.included(&mut descent, &here, &Rules::new(Some(&include)), &Front::of(&wanted.pattern))?
+            }
         };
         self.flush(&mut descent)?;
         self.pool.drain()?;
@@ -96,36 +92,5 @@ impl Copier<'_, '_> {
             }
         }
         Ok(found)
-    }
-}
-
-/// Splits at the first `/./`: what is before it is not made again.
-fn split_pivot(pattern: &str) -> (&str, &str) {
-    pattern.split_once("/./").unwrap_or(("", pattern))
-}
-
-/// A source is not a rule: a `!` at its front is a letter.
-fn escape_negation(pattern: &str) -> String {
-    if pattern.starts_with('!') { format!("\\{pattern}") } else { pattern.to_owned() }
-}
-
-/// The first parts of a pattern that are plain names: there is no need to look at their siblings.
-struct Front<'a> {
-    names: Vec<&'a str>,
-}
-
-impl<'a> Front<'a> {
-    fn of(pattern: &'a str) -> Self {
-        let names =
-            pattern.split('/').take_while(|part| !PathPattern::has_wildcards(part) && !part.contains('\\'));
-        Self { names: names.collect() }
-    }
-
-    fn only(&self) -> Option<&'a str> {
-        self.names.first().copied()
-    }
-
-    fn next(&self) -> Self {
-        Self { names: self.names.get(1..).unwrap_or_default().to_vec() }
     }
 }

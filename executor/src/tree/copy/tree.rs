@@ -8,7 +8,8 @@ use std::sync::Arc;
 use super::Copier;
 use super::file::{Batch, FileCopy};
 use crate::tree::meta::{Kind, Meta};
-use crate::tree::source::{Rules, Selected, Source, base_name};
+use crate::tree::pool::Job;
+use crate::tree::source::{Here, Rules, Selected, Source, base_name};
 use crate::tree::stack::{Node, UnionDir};
 use crate::tree::upper::{Fresh, Spot, split};
 use crate::tree::{Owner, TreeError};
@@ -39,33 +40,6 @@ pub(super) struct Descent {
     pub(super) owner: Option<Owner>,
     pub(super) levels: Vec<Level>,
     names: Names,
-}
-
-/// What rules say at one place, and where that is for each of them.
-#[derive(Clone)]
-pub(super) struct Here<'s> {
-    /// The path in the source's tree, without the slash at its front, and what the ignore file says of it.
-    pub(super) in_tree: PathBuf,
-    pub(super) ignore: Rules<'s>,
-    /// The path below the directory that is copied, and what `--exclude` says of it.
-    pub(super) below: PathBuf,
-    pub(super) exclude: Rules<'s>,
-}
-
-impl Here<'_> {
-    pub(super) fn down(&self, name: &OsStr) -> Self {
-        let (in_tree, below) = (self.in_tree.join(name), self.below.join(name));
-        let (ignore, exclude) = (self.ignore.down(&in_tree), self.exclude.down(&below));
-        Self { in_tree, ignore, below, exclude }
-    }
-
-    pub(super) fn left_out(&self) -> bool {
-        self.ignore.ignored() || self.exclude.ignored()
-    }
-
-    pub(super) fn can_skip(&self) -> bool {
-        self.ignore.can_skip(&self.in_tree) || self.exclude.can_skip(&self.below)
-    }
 }
 
 impl Level {

@@ -20,7 +20,12 @@ fn only_changes_stay() {
         ("a whiteout", "a = 1", "a !", "a !"),
         ("a whiteout of nothing", "b = 1", "a !\nd/c !", "d/"),
         ("a directory that was only entered", "d/ 0700 5:5\nd/a = 1", "d/ 0700 5:5", ""),
-        ("a parent of a change", "d/ 0700\nd/a = 1\nd/b = 1", "d/ 0700\nd/a = 1\nd/b = 2", "d/ 0700\nd/b = 2"),
+        (
+            "a parent of a change",
+            "d/ 0700\nd/a = 1\nd/b = 1",
+            "d/ 0700\nd/a = 1\nd/b = 2",
+            "d/ 0700\nd/b = 2",
+        ),
         ("a directory's mode", "d/a = 1", "d/ 0700", "d/ 0700"),
         ("opaque over nothing", "", "d/ opaque\nd/a = 1", "d/\nd/a = 1"),
         ("opaque over something", "d/a = 1\nd/b = 1", "d/ opaque\nd/a = 1", "d/ opaque\nd/a = 1"),
@@ -36,7 +41,9 @@ fn only_changes_stay() {
         assert_eq!(show_layer(&upper), expected, "{name}");
         assert_eq!(pruned.entries, expected.len() as u64, "{name}");
         // The tree that is seen is the same, but for marks that meant nothing.
-        let strip = |lines: Vec<String>| lines.into_iter().map(|line| line.replace(" opaque", "")).collect::<Vec<_>>();
+        let strip = |lines: Vec<String>| {
+            lines.into_iter().map(|line| line.replace(" opaque", "")).collect::<Vec<_>>()
+        };
         assert_eq!(strip(show(&base.with_top(&upper).unwrap())), strip(before), "{name}");
     }
 }
@@ -56,6 +63,7 @@ fn a_touched_file_is_a_change_and_a_touched_directory_is_not() {
 #[test]
 fn numbers_count_what_is_left() {
     let desk = Desk::new();
-    let (base, upper) = (desk.stack(&["a = 1\nb = 1"]), desk.tree("upper", "a = 1\nb !\nc = four\nd/e = two"));
+    let (base, upper) =
+        (desk.stack(&["a = 1\nb = 1"]), desk.tree("upper", "a = 1\nb !\nc = four\nd/e = two"));
     assert_eq!(prune(&upper, &base).unwrap(), Pruned { entries: 4, bytes: 7, dropped: 1 });
 }

@@ -1,26 +1,30 @@
-//! Threads that copy files while the walk goes on.
+//! Threads that work on files while a walk goes on.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, PoisonError};
 
-use super::file::Batch;
-use crate::tree::TreeError;
+use super::TreeError;
 
-/// Batches that wait at most; each holds two directories open.
+/// Jobs that wait at most; each may hold directories open.
 const WAITING: usize = 16;
 
+/// Something that a thread does.
+pub(super) trait Job: Send {
+    /// Does it.
+    fn run(self) -> Result<(), TreeError>;
+}
+
 /// The queue between the walk and the threads.
-pub(super) struct Pool {
-    state: Mutex<State>,
+pub(super) struct Pool<J> {
+    state: Mutex<State<J>>,
     changed: Condvar,
-    /// Without threads the walk copies by itself.
+    /// Without threads the walk does the work by itself.
     inline: bool,
 }
 
-#[derive(Default)]
-struct State {
-    batches: VecDeque<Batch>,
-    /// Batches that a thread has in hand.
+struct State<J> {
+    jobs: VecDeque<J>,
+    /// Jobs that a thread has in hand.
     running: usize,
     closed: bool,
     /// The first error; all stop at it.
@@ -28,20 +32,20 @@ struct State {
     failed: bool,
 }
 
-impl Pool {
-    /// Hands a batch over. Waits while the queue is full; an error of a thread ends the walk.
-    pub(super) fn submit(&self, batch: Batch) -> Result<(), TreeError> {
+impl<J: Job> Pool<J> {
+    /// Hands a job over. Waits while the queue is full; an error of a thread ends the walk.
+    pub(super) fn submit(&self, job: J) -> Result<(), TreeError> {
         if self.inline {
-            return batch.run();
+            return job.run();
         }
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        while state.batches.len() >= WAITING && !state.failed {
+        while state.jobs.len() >= WAITING && !state.failed {
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         if let Some(error) = state.error.take() {
             return Err(error);
         }
-        state.batches.push_back(batch);
+        state.jobs.push_back(job);
         drop(state);
         self.changed.notify_all();
         Ok(())
@@ -50,15 +54,15 @@ impl Pool {
     /// Waits until everything that was handed over is done: what comes next may replace it.
     pub(super) fn drain(&self) -> Result<(), TreeError> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        while state.running > 0 || !state.batches.is_empty() {
+        while state.running > 0 || !state.jobs.is_empty() {
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         state.error.take().map_or(Ok(()), Err)
     }
 
     fn work(&self) {
-        while let Some(batch) = self.next() {
-            let result = batch.run();
+        while let Some(job) = self.next() {
+            let result = job.run();
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
             state.running -= 1;
             if let Err(error) = result {
@@ -66,21 +70,21 @@ impl Pool {
                     state.failed = true;
                     state.error = Some(error);
                 }
-                state.batches.clear();
+                state.jobs.clear();
             }
             drop(state);
             self.changed.notify_all();
         }
     }
 
-    fn next(&self) -> Option<Batch> {
+    fn next(&self) -> Option<J> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
-            if let Some(batch) = state.batches.pop_front() {
+            if let Some(job) = state.jobs.pop_front() {
                 state.running += 1;
                 drop(state);
                 self.changed.notify_all();
-                return Some(batch);
+                return Some(job);
             }
             if state.closed {
                 return None;
@@ -96,20 +100,21 @@ impl Pool {
 }
 
 /// Closes the queue also when the walk panics, so that the threads end.
-struct Closer<'a>(&'a Pool);
+struct Closer<'a, J: Job>(&'a Pool<J>);
 
-impl Drop for Closer<'_> {
+impl<J: Job> Drop for Closer<'_, J> {
     fn drop(&mut self) {
         self.0.close();
     }
 }
 
 /// Runs a walk with threads beside it, and waits for both.
-pub(super) fn with_pool<T>(
+pub(super) fn with_pool<J: Job, T>(
     threads: usize,
-    walk: impl FnOnce(&Pool) -> Result<T, TreeError>,
+    walk: impl FnOnce(&Pool<J>) -> Result<T, TreeError>,
 ) -> Result<T, TreeError> {
-    let pool = Pool { state: Mutex::default(), changed: Condvar::new(), inline: threads < 2 };
+    let state = State { jobs: VecDeque::new(), running: 0, closed: false, error: None, failed: false };
+    let pool = Pool { state: Mutex::new(state), changed: Condvar::new(), inline: threads < 2 };
     let walked = std::thread::scope(|scope| {
         let closer = Closer(&pool);
         if !pool.inline {
@@ -126,4 +131,9 @@ pub(super) fn with_pool<T>(
         Some(error) => Err(error),
         None => walked,
     }
+}
+
+/// Returns how many threads suit this machine for work that the kernel does most of.
+pub(super) fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from).min(8)
 }
