@@ -1,0 +1,122 @@
+//! Layers as blobs: an archive is written, compressed and digested once, and remembered beside the layer.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::num::NonZero;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use slipway_oci::compress::{Compression, LayerWriter};
+use slipway_oci::media::Flavour;
+use slipway_store::{Form, LayerId, Store};
+
+use super::AssembleError;
+use crate::tree::layer::{self, Options};
+
+/// What decides on a blob's bytes besides the layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// How it is packed.
+    pub compression: Compression,
+    /// The latest time that a file may have (`rewrite-timestamp`).
+    pub clamp: Option<i64>,
+}
+
+impl Default for Shape {
+    fn default() -> Self {
+        Self { compression: Compression::GZIP, clamp: None }
+    }
+}
+
+impl Shape {
+    /// Returns the name under which the store keeps the form. The first number is the version of our archive writer.
+    fn name(&self) -> String {
+        let packed = match self.compression {
+            Compression::None => "none".to_owned(),
+            Compression::Gzip(level) => format!("gzip{level}"),
+            Compression::Zstd(level) => format!("zstd{level}"),
+        };
+        match self.clamp {
+            None => format!("1-{packed}"),
+            Some(clamp) => format!("1-{packed}-{clamp}"),
+        }
+    }
+}
+
+type Slot = Arc<Mutex<Option<Form>>>;
+
+/// Makes forms; of several who want the same one, one makes it.
+pub struct Forms<'a> {
+    store: &'a Store,
+    shape: Shape,
+    slots: Mutex<HashMap<LayerId, Slot>>,
+}
+
+impl<'a> Forms<'a> {
+    /// Makes forms of one shape.
+    pub fn new(store: &'a Store, shape: Shape) -> Self {
+        Self { store, shape, slots: Mutex::default() }
+    }
+
+    /// Returns a layer's form; its blob is in the store.
+    pub fn get(&self, layer: &LayerId, stage: &str) -> Result<Form, AssembleError> {
+        let slot =
+            self.slots.lock().unwrap_or_else(PoisonError::into_inner).entry(*layer).or_default().clone();
+        let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(form) = &*slot {
+            return Ok(form.clone());
+        }
+        let name = self.shape.name();
+        let form = match self.store.form(layer, &name)? {
+            Some(form) if self.store.hold_blob(&form.blob)? => form,
+            _ => {
+                let form = self.make(layer, stage)?;
+                self.store.put_form(layer, &name, &form)?;
+                form
+            }
+        };
+        *slot = Some(form.clone());
+        Ok(form)
+    }
+
+    fn make(&self, layer: &LayerId, stage: &str) -> Result<Form, AssembleError> {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let temporary = self.store.root().join("tmp").join(format!(
+            "form-{}-{number}-{}",
+            std::process::id(),
+            layer.digest().short()
+        ));
+        let failed = |source| AssembleError::Output { path: temporary.display().to_string(), source };
+        let result = self.write(layer, stage, &temporary);
+        if result.is_err() {
+            let _ = fs::remove_file(&temporary);
+        }
+        let form = result?;
+        if self.store.has_blob(&form.blob) {
+            fs::remove_file(&temporary).map_err(failed)?;
+        } else {
+            self.store.adopt_blob(&temporary, &form.blob)?;
+        }
+        self.store.hold_blob(&form.blob)?;
+        Ok(form)
+    }
+
+    fn write(
+        &self,
+        layer: &LayerId,
+        stage: &str,
+        temporary: &std::path::Path,
+    ) -> Result<Form, AssembleError> {
+        let failed = |source| AssembleError::Output { path: temporary.display().to_string(), source };
+        let file = File::create(temporary).map_err(failed)?;
+        let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let out = LayerWriter::new(file, self.shape.compression, threads);
+        let options = Options { clamp: self.shape.clamp };
+        let archive = |source| AssembleError::Archive { stage: stage.to_owned(), source };
+        let (out, _) = layer::write(&self.store.layer_path(layer), out, &options).map_err(archive)?;
+        let (_, digests) = out.finish().map_err(failed)?;
+        let media_type = Flavour::Oci.layer(self.shape.compression.format()).to_owned();
+        Ok(Form { diff_id: digests.diff_id, blob: digests.digest, size: digests.size, media_type })
+    }
+}

@@ -1,0 +1,231 @@
+//! Pushing: layers as soon as they are there, while the build goes on; configuration and manifests last.
+
+use std::collections::{HashMap, HashSet};
+use std::io::{self, Read};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use slipway_graph::ir::{Base, Graph, StageId};
+use slipway_oci::{Descriptor, Reference};
+use slipway_registry::{Pushed, Registry, Source};
+use slipway_store::{LayerId, Store};
+use tokio::runtime::Handle;
+
+use super::config::lineage;
+use super::forms::Forms;
+use super::{AssembleError, Ready};
+use crate::event::{Event, Events};
+use crate::images::PulledImages;
+use crate::local::Follower;
+
+/// How many layers are packed at once: each is packed by as many threads as there are processors.
+const PACKERS: usize = 2;
+
+/// Packs and uploads layers while the build goes on.
+pub struct Publisher<'a> {
+    graph: &'a Graph,
+    store: &'a Store,
+    registry: Arc<Registry>,
+    remotes: Handle,
+    events: Events,
+    forms: &'a Forms<'a>,
+    images: &'a PulledImages<'a>,
+    /// The repositories that want the layers of a stage.
+    wanted: HashMap<StageId, Vec<Reference>>,
+    /// Stages whose layers are packed, for a registry or another output.
+    packed: HashSet<StageId>,
+    queue: Mutex<Option<Sender<(StageId, LayerId)>>>,
+    incoming: Mutex<Receiver<(StageId, LayerId)>>,
+}
+
+/// An image that goes to a registry or elsewhere.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// The stage.
+    pub stage: StageId,
+    /// The repositories that it is pushed to.
+    pub repositories: Vec<Reference>,
+}
+
+impl<'a> Publisher<'a> {
+    /// Prepares for the images that are wanted.
+    #[allow(clippy::too_many_arguments)] // all of them are places
+    pub fn new(
+        graph: &'a Graph,
+        store: &'a Store,
+        registry: Arc<Registry>,
+        remotes: Handle,
+        events: Events,
+        forms: &'a Forms<'a>,
+        images: &'a PulledImages<'a>,
+        wanted: &[Wanted],
+    ) -> Self {
+        let mut by_stage: HashMap<StageId, Vec<Reference>> = HashMap::new();
+        let mut packed = HashSet::new();
+        for want in wanted {
+            for stage in lineage(graph, want.stage) {
+                packed.insert(stage.id);
+                let repositories = by_stage.entry(stage.id).or_default();
+                for repository in &want.repositories {
+                    if !repositories.iter().any(|known| known.name() == repository.name()) {
+                        repositories.push(repository.clone());
+                    }
+                }
+            }
+        }
+        let (sender, receiver) = channel();
+        Self {
+            graph,
+            store,
+            registry,
+            remotes,
+            events,
+            forms,
+            images,
+            wanted: by_stage,
+            packed,
+            queue: Mutex::new(Some(sender)),
+            incoming: Mutex::new(receiver),
+        }
+    }
+
+    /// Runs `build`, packing and uploading beside it, and waits for what was begun.
+    ///
+    /// What goes wrong here is not reported: [`Publisher::push`] does it again, and reports it.
+    pub fn beside<T: Send>(&self, build: impl FnOnce() -> T + Send) -> T {
+        std::thread::scope(|scope| {
+            for _ in 0..PACKERS {
+                scope.spawn(|| self.pack());
+            }
+            let result = build();
+            self.queue.lock().unwrap_or_else(PoisonError::into_inner).take();
+            result
+        })
+    }
+
+    fn pack(&self) {
+        loop {
+            let next = self.incoming.lock().unwrap_or_else(PoisonError::into_inner).recv();
+            let Ok((stage, layer)) = next else { return };
+            let name = self.graph.stages.get(stage.0).map_or("", |stage| stage.name.as_str());
+            let form = match self.forms.get(&layer, name) {
+                Ok(form) => form,
+                Err(error) => {
+                    tracing::warn!(%layer, %error, "cannot pack a layer ahead");
+                    continue;
+                }
+            };
+            let descriptor = Descriptor::new(form.media_type, form.blob, form.size);
+            for repository in self.wanted.get(&stage).into_iter().flatten() {
+                if let Err(error) = self.remotes.block_on(self.upload(repository, &descriptor, &[])) {
+                    tracing::warn!(%repository, %error, "cannot upload a layer ahead");
+                }
+            }
+        }
+    }
+
+    /// Brings a blob of the store into a repository.
+    async fn upload(
+        &self,
+        repository: &Reference,
+        blob: &Descriptor,
+        from: &[Reference],
+    ) -> Result<(), slipway_registry::Error> {
+        let pushed = if self.store.has_blob(&blob.digest) {
+            self.registry.push_blob(repository, blob, &self.store.blob_path(&blob.digest), from).await?
+        } else {
+            self.registry.push_blob(repository, blob, &NotHere, from).await?
+        };
+        let how = match pushed {
+            Pushed::Existed => "exists",
+            Pushed::Mounted(_) => "mounted",
+            Pushed::Uploaded => "uploaded",
+        };
+        self.told(repository, &blob.digest.to_string(), how, blob.size);
+        Ok(())
+    }
+
+    fn told(&self, repository: &Reference, what: &str, how: &str, size: u64) {
+        let (repository, what, how) = (repository.name(), what.to_owned(), how.to_owned());
+        self.events.event(Event::Push { repository, what, how, size });
+    }
+
+    /// Brings the base's layers here, for outputs that hold them.
+    pub fn fetch_base(&self, stage: StageId, ready: &Ready) -> Result<(), AssembleError> {
+        if let Some(Base::Image(image)) = lineage(self.graph, stage).first().map(|first| first.base) {
+            let origin = self.images.reference(image).map_err(AssembleError::Base)?;
+            for layer in ready.layers.iter().take(ready.base_layers) {
+                self.images.blob(&origin, layer).map_err(AssembleError::Base)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Pushes an image to a repository under tags, or by digest alone: layers, configuration, then the manifest.
+    pub fn push(
+        &self,
+        stage: StageId,
+        ready: &Ready,
+        repository: &Reference,
+        tags: &[String],
+    ) -> Result<(), AssembleError> {
+        let origin = match lineage(self.graph, stage).first().map(|first| first.base) {
+            Some(Base::Image(image)) => Some(self.images.reference(image).map_err(AssembleError::Base)?),
+            _ => None,
+        };
+        let from: Vec<Reference> = origin.iter().cloned().collect();
+        let results = self.remotes.block_on(futures::future::join_all(
+            ready.layers.iter().map(|layer| self.upload(repository, layer, &from)),
+        ));
+        for ((at, layer), result) in ready.layers.iter().enumerate().zip(results) {
+            match (result, &origin) {
+                // Nobody has the base's layer: it is fetched now, and only now.
+                (Err(_), Some(origin)) if at < ready.base_layers && !self.store.has_blob(&layer.digest) => {
+                    self.images.blob(origin, layer).map_err(AssembleError::Base)?;
+                    self.remotes.block_on(self.upload(repository, layer, &from))?;
+                }
+                (result, _) => result?,
+            }
+        }
+        self.remotes.block_on(async {
+            self.registry.push_blob(repository, &ready.config, &ready.config_bytes, &[]).await?;
+            let mut references = Vec::new();
+            for tag in tags {
+                references.push(repository.with_tag(tag)?);
+            }
+            if references.is_empty() {
+                references.push(repository.pinned(ready.digest));
+            }
+            for reference in &references {
+                self.registry.push_manifest(reference, ready.manifest.clone(), &ready.media_type).await?;
+                self.told(
+                    repository,
+                    reference.tag().unwrap_or("manifest"),
+                    "manifest",
+                    ready.manifest.len() as u64,
+                );
+            }
+            Ok(())
+        })
+    }
+}
+
+impl Follower for Publisher<'_> {
+    fn layer_ready(&self, stage: StageId, layer: &LayerId) {
+        if self.packed.contains(&stage)
+            && let Some(queue) = self.queue.lock().unwrap_or_else(PoisonError::into_inner).as_ref()
+        {
+            // The receiver lives as long as this does.
+            let _ = queue.send((stage, *layer));
+        }
+    }
+}
+
+/// A blob that is only somewhere else: enough where the registry has it or can mount it.
+struct NotHere;
+
+impl Source for NotHere {
+    fn open(&self, _offset: u64) -> io::Result<Box<dyn Read + Send>> {
+        Err(io::Error::new(io::ErrorKind::NotFound, "the layer is not in the store yet"))
+    }
+}

@@ -1,0 +1,77 @@
+//! From a reference to a digest and a configuration, with as few requests as can be.
+
+use serde::{Deserialize, Serialize};
+use slipway_graph::{ImageFact, ImageNeed};
+use slipway_oci::manifest::{self, Document};
+use slipway_oci::{Digest, ImageConfig, Reference};
+use slipway_registry::Registry;
+use slipway_store::Store;
+
+use crate::engine::Cause;
+
+/// How much the cache's word counts for a tag.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Freshness {
+    /// The registry is asked; where it does not answer, what is known must do.
+    #[default]
+    Ask,
+    /// The registry must answer.
+    Insist,
+}
+
+/// What is known of a reference for a platform.
+#[derive(Debug, Serialize, Deserialize)]
+struct Known {
+    /// What the reference named: an index or a manifest.
+    top: Digest,
+    /// The manifest.
+    manifest: Digest,
+}
+
+/// Resolves an image. Returns a note where the registry did not answer and an older answer was taken.
+pub async fn resolve(
+    registry: &Registry,
+    store: &Store,
+    need: &ImageNeed,
+    freshness: Freshness,
+) -> Result<(ImageFact, Option<String>), Cause> {
+    let reference: Reference =
+        need.reference.parse().map_err(|error| Cause::Instruction(Cause::text(&error)))?;
+    let memo = format!("image\n{reference}\n{}", need.platform);
+    let known: Option<(Known, ImageConfig)> = store.memo(&memo).and_then(|known: Known| {
+        let config = config_of(store, &known.manifest)?;
+        Some((known, config))
+    });
+    if let Some((known, config)) = known {
+        let fact = ImageFact { digest: known.manifest, config };
+        match registry.digest(&reference).await {
+            Ok(top) if top == known.top => return Ok((fact, None)),
+            Ok(_) => {}
+            Err(error) if freshness == Freshness::Ask && error.is_transient() => {
+                let note = format!(
+                    "{}: {}; the digest of the last build is used",
+                    reference.familiar(),
+                    Cause::text(&error)
+                );
+                return Ok((fact, Some(note)));
+            }
+            Err(error) => return Err(super::pull_cause(&error)),
+        }
+    }
+    let found =
+        registry.resolve(&reference, &need.platform).await.map_err(|error| super::pull_cause(&error))?;
+    store.put_blob(&found.raw)?;
+    store.put_blob(&found.config_raw)?;
+    store.put_memo(&memo, &Known { top: found.top, manifest: found.digest })?;
+    Ok((ImageFact { digest: found.digest, config: found.config }, None))
+}
+
+/// Returns the configuration of a manifest, where both are in the store.
+fn config_of(store: &Store, manifest_digest: &Digest) -> Option<ImageConfig> {
+    let read = |digest: &Digest| {
+        store.hold_blob(digest).ok().filter(|there| *there)?;
+        store.read_blob(digest).ok().flatten()
+    };
+    let Ok(Document::Manifest(found)) = manifest::read(&read(manifest_digest)?, None) else { return None };
+    manifest::read_config(&read(&found.config.digest)?).ok()
+}

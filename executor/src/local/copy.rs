@@ -1,0 +1,256 @@
+//! `COPY` and `ADD`: brings what is remote, opens what is local, and hands both to the tree's copy.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use slipway_dockerfile::pattern::IgnoreFile;
+use slipway_graph::Selection;
+use slipway_graph::ir::{CopyItem, CopyOp, Input, MountSource, Op};
+use slipway_oci::Digest;
+use slipway_sandbox::Cancel;
+use slipway_store::LayerMeta;
+
+use super::{LocalHands, measure, now, tree_cause};
+use crate::engine::{Cause, Task};
+use crate::fetch::{FetchError, git, url};
+use crate::inputs::ContextTree;
+use crate::tree::content;
+use crate::tree::copy::{self, CopyFlags, Item, Options};
+use crate::tree::source::Source;
+use crate::tree::{LayerStack, Owner, TreeError};
+
+/// A source that is open.
+struct Opened<'a> {
+    stack: LayerStack,
+    ignore: Option<IgnoreFile>,
+    owner: Option<Owner>,
+    pattern: std::borrow::Cow<'a, str>,
+    unpack: bool,
+}
+
+const ROOT: Owner = Owner { uid: 0, gid: 0 };
+
+impl LocalHands<'_> {
+    /// Copies into `upper`.
+    pub(super) fn copy(
+        &self,
+        task: &Task<'_>,
+        op: &CopyOp,
+        upper: &Path,
+        cancel: &Cancel,
+    ) -> Result<LayerMeta, Cause> {
+        let base = if op.is_on_its_own() { LayerStack::empty() } else { self.below(task)? };
+        let mut options = Options::of(op, &base, now()).map_err(tree_cause)?;
+        options.share = op.items.iter().all(|item| match item {
+            CopyItem::Path { input, .. } => matches!(input, Input::Stage(_) | Input::Image(_)),
+            _ => false,
+        });
+        let downloads = upper.with_file_name("downloads");
+        let opened = op.items.iter().enumerate().map(|(number, item)| {
+            if cancel.is_cancelled() {
+                return Err(Cause::Cancelled);
+            }
+            self.open(task, op, item, &downloads.join(number.to_string()))
+        });
+        let opened: Vec<Option<Opened<'_>>> = opened.collect::<Result<_, _>>()?;
+        let items: Vec<Item<'_>> = op
+            .items
+            .iter()
+            .zip(&opened)
+            .filter_map(|(item, opened)| as_item(item, opened.as_ref()))
+            .collect();
+        let copied = copy::copy(upper, &base, &items, &op.dest, &options).map_err(tree_cause);
+        drop(items);
+        if downloads.exists() {
+            fs::remove_dir_all(&downloads).map_err(|error| Cause::Infrastructure(error.to_string()))?;
+        }
+        copied?;
+        measure(upper)
+    }
+
+    /// Opens a source; none for a here-document.
+    fn open<'i>(
+        &self,
+        task: &Task<'_>,
+        op: &CopyOp,
+        item: &'i CopyItem,
+        place: &Path,
+    ) -> Result<Option<Opened<'i>>, Cause> {
+        Ok(Some(match item {
+            CopyItem::Inline { .. } => return Ok(None),
+            CopyItem::Path { input, pattern } => {
+                let stack = self.inputs.open(input, task.inputs)?;
+                let context = match input {
+                    Input::Context(name) => Some(self.inputs.context(name)?),
+                    _ => None,
+                };
+                let ignore = context.map(ignore_of).transpose()?.flatten();
+                let owner = context.map(|_| ROOT);
+                Opened {
+                    stack,
+                    ignore,
+                    owner,
+                    pattern: pattern.into(),
+                    unpack: op.unpacks_local() && context.is_some(),
+                }
+            }
+            CopyItem::Url { url, checksum } => {
+                let name = self.download(url, checksum.as_deref(), place)?;
+                let stack = LayerStack::plain(place).map_err(tree_cause)?;
+                let unpack = op.unpacks_downloads();
+                Opened { stack, ignore: None, owner: Some(ROOT), pattern: escape(&name).into(), unpack }
+            }
+            CopyItem::Git { url, checksum, keep_git_dir } => {
+                let tree = self.checkout(url, checksum.as_deref(), *keep_git_dir)?;
+                let stack = LayerStack::plain(&tree).map_err(tree_cause)?;
+                Opened { stack, ignore: None, owner: Some(ROOT), pattern: "/".into(), unpack: false }
+            }
+        }))
+    }
+
+    /// Puts a download into a directory as `ADD` wants it: named by the address, 0600, with the server's time.
+    fn download(&self, address: &str, checksum: Option<&str>, place: &Path) -> Result<String, Cause> {
+        let headers = self.lent.headers(address).map_err(|error| Cause::Instruction(Cause::text(&error)))?;
+        let found = self
+            .inputs
+            .remotes
+            .block_on(url::fetch(self.store, address, checksum, &headers))
+            .map_err(fetch_cause)?;
+        let name = url::file_name(address);
+        let laid_out = || -> io::Result<()> {
+            fs::create_dir_all(place)?;
+            let path = place.join(&name);
+            fs::copy(self.store.blob_path(&found.digest), &path)?;
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
+            let modified = u64::try_from(found.modified()).unwrap_or(0);
+            File::options()
+                .write(true)
+                .open(&path)?
+                .set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(modified))
+        };
+        laid_out().map_err(|error| {
+            Cause::Infrastructure(format!("cannot lay out the download `{address}`: {error}"))
+        })?;
+        Ok(name)
+    }
+
+    fn checkout(&self, address: &str, checksum: Option<&str>, keep_git_dir: bool) -> Result<PathBuf, Cause> {
+        let mut source = git::Source::parse(address).map_err(fetch_cause)?;
+        source.keep_git_dir |= keep_git_dir;
+        source.checksum = checksum.map(ToOwned::to_owned).or(source.checksum);
+        let credentials = git::Credentials::default();
+        let layer = self.inputs.remotes.block_on(async {
+            let commit = git::resolve(&source, &credentials).await?;
+            git::checkout(self.store, &source, &commit, &credentials).await
+        });
+        Ok(self.store.layer_path(&layer.map_err(fetch_cause)?))
+    }
+
+    /// Returns the digest of what a step reads besides the tree below it.
+    pub(super) fn content_read(&self, task: &Task<'_>) -> Result<Option<Digest>, Cause> {
+        let mut text = String::new();
+        match &task.step.op {
+            Some(Op::Workdir(_)) | None => {}
+            Some(Op::Run(run)) => {
+                for mount in &run.mounts {
+                    let (MountSource::Bind { input, .. } | MountSource::Cache { from: input, .. }) =
+                        &mount.source
+                    else {
+                        continue;
+                    };
+                    match (input, self.inputs.chain(input, task.inputs)?) {
+                        (_, Some(chain)) => text.push_str(&format!("{chain:?}\n")),
+                        (Input::Empty, _) => text.push_str("empty\n"),
+                        _ => return Ok(None),
+                    }
+                }
+            }
+            Some(Op::Copy(op)) => {
+                for item in &op.items {
+                    let CopyItem::Path { input, .. } = item else { continue };
+                    if matches!(input, Input::Context(_)) {
+                        // The graph's key has its content.
+                        return Ok(None);
+                    }
+                    let Some(opened) = self.open(task, op, item, Path::new(""))? else { continue };
+                    let selection = Selection {
+                        context: String::new(),
+                        pattern: opened.pattern.to_string(),
+                        literal: false,
+                        parents: op.parents,
+                        exclude: op.exclude.clone(),
+                    };
+                    let found = content::digest(&opened.source(), &selection).map_err(tree_cause)?;
+                    text.push_str(&format!("{}\n", found.digest));
+                }
+            }
+        }
+        Ok(Some(Digest::of(text)))
+    }
+}
+
+impl Opened<'_> {
+    fn source(&self) -> Source<'_> {
+        Source { stack: &self.stack, ignore: self.ignore.as_ref(), owner: self.owner }
+    }
+}
+
+fn as_item<'a>(item: &'a CopyItem, opened: Option<&'a Opened<'_>>) -> Option<Item<'a>> {
+    match (item, opened) {
+        (CopyItem::Inline { name, data }, _) => Some(Item::Inline { name, data }),
+        (_, Some(opened)) => {
+            Some(Item::Path { source: opened.source(), pattern: &opened.pattern, unpack: opened.unpack })
+        }
+        _ => None,
+    }
+}
+
+/// Reads the patterns of a context's `.dockerignore`.
+pub(crate) fn ignore_of(context: &ContextTree) -> Result<Option<IgnoreFile>, Cause> {
+    let Some(text) = &context.ignore else { return Ok(None) };
+    let wrong = |error| Cause::Instruction(format!(".dockerignore: {error}"));
+    IgnoreFile::parse(text).map(Some).map_err(wrong)
+}
+
+/// Copies what `.dockerignore` leaves of a context's path into a directory of its own, for a bind mount.
+pub(super) fn lay_out_context(context: &ContextTree, path: &str, place: &Path) -> Result<(), Cause> {
+    fs::create_dir_all(place).map_err(|error| Cause::Infrastructure(error.to_string()))?;
+    let stack = LayerStack::plain(&context.path).map_err(tree_cause)?;
+    let ignore = ignore_of(context)?;
+    let mut options = Options::new(now());
+    options.parents = true;
+    let source = Source { stack: &stack, ignore: ignore.as_ref(), owner: Some(ROOT) };
+    let item = Item::Path { source, pattern: path, unpack: false };
+    copy::copy(place, &LayerStack::empty(), &[item], "/", &options).map(drop).map_err(tree_cause)
+}
+
+/// Fills a new cache mount with a path of a tree.
+pub(super) fn fill(directory: &Path, tree: &LayerStack, path: &str) -> Result<(), TreeError> {
+    let source = Source { stack: tree, ignore: None, owner: None };
+    let item = Item::Path { source, pattern: path, unpack: false };
+    copy::copy(directory, &LayerStack::empty(), &[item], "/", &Options::new(now())).map(drop)
+}
+
+/// Makes a name mean itself where patterns are read.
+fn escape(name: &str) -> String {
+    let mut out = String::with_capacity(name.len());
+    for c in name.chars() {
+        if matches!(c, '*' | '?' | '[' | '\\') {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out
+}
+
+fn fetch_cause(error: FetchError) -> Cause {
+    let text = Cause::text(&error);
+    match error {
+        FetchError::Store { .. } | FetchError::Io { .. } => Cause::Infrastructure(text),
+        FetchError::Address { .. } | FetchError::Checksum { .. } => Cause::Instruction(text),
+        _ => Cause::Fetch(text),
+    }
+}

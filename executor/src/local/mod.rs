@@ -1,0 +1,123 @@
+//! Carries out steps in this process: [`crate::engine::Hands`] over the store, the trees and a sandbox.
+
+mod copy;
+pub mod files;
+pub mod lent;
+pub mod output;
+mod run;
+
+use std::path::Path;
+
+use slipway_graph::ir::{Op, StageId};
+use slipway_oci::Digest;
+use slipway_sandbox::{Cancel, Sandbox};
+use slipway_store::{Committed, LayerId, LayerMeta, Mounts, Store};
+
+use crate::engine::{Cause, Hands, Made, Permits, StageOutcome, Task};
+use crate::event::Events;
+use crate::inputs::Inputs;
+use crate::tree::{LayerStack, Time, TreeError};
+use lent::Lent;
+
+pub(crate) use copy::ignore_of;
+pub use run::{RunPlaces, run_command};
+
+/// Works in this process.
+pub struct LocalHands<'a> {
+    /// Where layers go.
+    pub store: &'a Store,
+    /// Runs commands.
+    pub sandbox: &'a dyn Sandbox,
+    /// The trees that steps read.
+    pub inputs: &'a Inputs<'a>,
+    /// Directories that live on between builds.
+    pub mounts: Mounts,
+    /// Secrets and agents.
+    pub lent: Lent,
+    /// Who hears the output.
+    pub events: Events,
+    /// How many steps run at once.
+    pub permits: Permits,
+    /// Is told of finished layers.
+    pub follower: &'a dyn Follower,
+}
+
+/// Follows a build: makes archives of layers, uploads them.
+pub trait Follower: Sync {
+    /// A layer of a stage is there. Must not block.
+    fn layer_ready(&self, _stage: StageId, _layer: &LayerId) {}
+    /// Nothing more is to be done for a stage.
+    fn stage_over(&self, _stage: StageId, _outcome: &StageOutcome) {}
+}
+
+/// Follows nothing.
+#[derive(Debug)]
+pub struct Nobody;
+
+impl Follower for Nobody {}
+
+impl Hands for LocalHands<'_> {
+    fn make(&self, task: &Task<'_>, cancel: &Cancel) -> Result<Made, Cause> {
+        let writer = self.store.layer_writer(&task.layer)?;
+        let meta = match &task.step.op {
+            Some(Op::Run(op)) => {
+                let places = RunPlaces { upper: writer.fs(), work: writer.work() };
+                run_command(self, task, op, &places, cancel)?
+            }
+            Some(Op::Copy(op)) => self.copy(task, op, writer.fs(), cancel)?,
+            Some(Op::Workdir(op)) => {
+                let below = self.below(task)?;
+                crate::tree::workdir::workdir(writer.fs(), &below, op, now()).map_err(tree_cause)?;
+                measure(writer.fs())?
+            }
+            None => LayerMeta::default(),
+        };
+        match writer.commit(meta)? {
+            Committed::First | Committed::Lost => Ok(Made { size: meta.size }),
+        }
+    }
+
+    fn content(&self, task: &Task<'_>) -> Result<Option<Digest>, Cause> {
+        self.content_read(task)
+    }
+
+    fn permits(&self, _task: &Task<'_>) -> Option<&Permits> {
+        Some(&self.permits)
+    }
+
+    fn layer_ready(&self, stage: StageId, layer: &LayerId) {
+        self.follower.layer_ready(stage, layer);
+    }
+
+    fn stage_over(&self, stage: StageId, outcome: &StageOutcome) {
+        self.follower.stage_over(stage, outcome);
+    }
+}
+
+impl LocalHands<'_> {
+    /// Returns the tree below a step.
+    fn below(&self, task: &Task<'_>) -> Result<LayerStack, Cause> {
+        self.inputs.stack(task.below)
+    }
+}
+
+/// Turns an error of a tree into a cause: what the file system refused is no fault of the Dockerfile.
+pub(crate) fn tree_cause(error: TreeError) -> Cause {
+    let text = Cause::text(&error);
+    match error {
+        TreeError::Io { .. } => Cause::Infrastructure(text),
+        _ => Cause::Instruction(text),
+    }
+}
+
+/// Returns what is known of a layer by walking it.
+pub(crate) fn measure(layer: &Path) -> Result<LayerMeta, Cause> {
+    let size = crate::tree::size::of(&LayerStack::plain(layer).map_err(tree_cause)?).map_err(tree_cause)?;
+    Ok(LayerMeta { size: size.bytes, entries: size.entries, diff_id: None })
+}
+
+/// Returns the time for what is made.
+pub(crate) fn now() -> Time {
+    let now = jiff::Timestamp::now();
+    Time { seconds: now.as_second(), nanos: u32::try_from(now.subsec_nanosecond()).unwrap_or(0) }
+}

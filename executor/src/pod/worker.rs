@@ -1,0 +1,203 @@
+//! The stage pod: carries out orders until it is told that it is over.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use slipway_graph::ir::{ImageId, Op, StageId};
+use slipway_protocol::paths::{self, DONE_FILE, STEP_FILES};
+use slipway_sandbox::{Cancel, Sandbox};
+use slipway_store::{LayerId, Mounts, Store};
+
+use super::wire::{self, Answer, End, Order, PlanFile};
+use crate::engine::{Cause, Chain, Permits, Task};
+use crate::event::{Event, Events, StepAt};
+use crate::inputs::{ContextTree, Images, Inputs};
+use crate::local::lent::Lent;
+use crate::local::{LocalHands, Nobody, RunPlaces, run_command};
+
+/// How often orders are looked for.
+const POLL: Duration = Duration::from_millis(15);
+
+/// How often the heartbeat is written.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+
+/// What a stage pod works with.
+pub struct Worker<'a> {
+    /// The store, read-only.
+    pub store: &'a Store,
+    /// The build's folder in it.
+    pub build: PathBuf,
+    /// The pod's number.
+    pub pod: u32,
+    /// Where answers go.
+    pub outbox: PathBuf,
+    /// RUN cache mounts.
+    pub mounts: PathBuf,
+    /// Secrets.
+    pub lent: Lent,
+    /// Runs commands.
+    pub sandbox: &'a dyn Sandbox,
+    /// Who hears the output.
+    pub events: Events,
+    /// For what needs the network.
+    pub remotes: tokio::runtime::Handle,
+}
+
+/// How a stage pod's work ended.
+#[derive(Debug)]
+pub enum Ended {
+    /// All is done.
+    Done(End),
+    /// The build was stopped.
+    Cancelled,
+}
+
+impl Worker<'_> {
+    /// Works until the end. `cancel` stops running commands.
+    pub fn work(&self, plan: &PlanFile, cancel: &Cancel) -> io::Result<Ended> {
+        let orders = self.build.join(wire::orders_dir(self.pod));
+        let cancelled = self.build.join(paths::CANCELLED_FILE);
+        let mut begun = BTreeSet::new();
+        let mut last_heartbeat = Instant::now().checked_sub(HEARTBEAT);
+        std::thread::scope(|scope| {
+            loop {
+                if cancelled.exists() || cancel.is_cancelled() {
+                    cancel.cancel();
+                    return Ok(Ended::Cancelled);
+                }
+                if last_heartbeat.is_none_or(|last| last.elapsed() >= HEARTBEAT) {
+                    fs::write(self.outbox.join(paths::HEARTBEAT_FILE), "")?;
+                    last_heartbeat = Some(Instant::now());
+                }
+                if let Some(end) = wire::read::<End>(&orders.join(wire::END_FILE))? {
+                    return Ok(Ended::Done(end));
+                }
+                for name in names(&orders)? {
+                    if name == wire::END_FILE || begun.contains(&name) || !name.ends_with(".json") {
+                        continue;
+                    }
+                    let Some(order) = wire::read::<Order>(&orders.join(&name))? else { continue };
+                    begun.insert(name);
+                    let cancel = cancel.clone();
+                    scope.spawn(move || {
+                        if let Err(error) = self.carry_out(plan, &order, &cancel) {
+                            tracing::error!(stage = order.stage, step = order.step, %error, "cannot answer an order");
+                        }
+                    });
+                }
+                std::thread::sleep(POLL);
+            }
+        })
+    }
+
+    /// Carries out an order and answers it.
+    fn carry_out(&self, plan: &PlanFile, order: &Order, cancel: &Cancel) -> io::Result<()> {
+        let place = self.outbox.join(paths::step_dir(order.stage, order.step));
+        let answer_file = place.join(format!("{}.{DONE_FILE}", wire::digest(order)));
+        if answer_file.exists() {
+            return Ok(());
+        }
+        // What another pod of this number left behind is of no use.
+        match fs::remove_dir_all(&place) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        fs::create_dir_all(place.join(STEP_FILES))?;
+        fs::create_dir_all(place.join("work"))?;
+        let answer = match self.run(plan, order, &place, cancel) {
+            Ok((size, entries)) => Answer { size, entries, failure: None },
+            Err(cause) => Answer { size: 0, entries: 0, failure: Some(cause.into()) },
+        };
+        let _ = fs::remove_dir_all(place.join("work"));
+        let temporary = place.join("answer.tmp");
+        fs::write(&temporary, serde_json::to_vec(&answer)?)?;
+        fs::rename(temporary, answer_file)
+    }
+
+    fn run(
+        &self,
+        plan: &PlanFile,
+        order: &Order,
+        place: &Path,
+        cancel: &Cancel,
+    ) -> Result<(u64, u64), Cause> {
+        let wrong = || Cause::Infrastructure("an order does not fit the plan".to_owned());
+        let stage = plan.graph.stages.get(order.stage).ok_or_else(wrong)?;
+        let step = stage.steps.get(order.step).ok_or_else(wrong)?;
+        let Some(Op::Run(op)) = &step.op else { return Err(wrong()) };
+        let images =
+            OrderedImages(order.images.iter().map(|(id, layers)| (ImageId(*id), layers.clone())).collect());
+        let inputs = Inputs {
+            graph: &plan.graph,
+            store: self.store,
+            images: &images,
+            remotes: self.remotes.clone(),
+            contexts: contexts(self.store, plan),
+        };
+        let hands = LocalHands {
+            store: self.store,
+            sandbox: self.sandbox,
+            inputs: &inputs,
+            mounts: Mounts::open(&self.mounts)?,
+            lent: self.lent.clone(),
+            events: self.events.clone(),
+            permits: Permits::new(1),
+            follower: &Nobody,
+        };
+        let below = Chain { image: None, layers: order.below.clone() };
+        let stages: BTreeMap<StageId, Chain> = order
+            .stages
+            .iter()
+            .map(|(id, layers)| (StageId(*id), Chain { image: None, layers: layers.clone() }))
+            .collect();
+        let at = StepAt { stage: order.stage, step: order.step };
+        let layer = LayerId::step(step.key.0);
+        let task = Task { at, stage, step, below: &below, inputs: &stages, layer };
+        self.events.event(Event::Started { at, why: String::new() });
+        let began = Instant::now();
+        let (upper, work) = (place.join(STEP_FILES), place.join("work"));
+        let result = run_command(&hands, &task, op, &RunPlaces { upper: &upper, work: &work }, cancel);
+        match &result {
+            Ok(meta) => {
+                let seconds = began.elapsed().as_secs_f64();
+                self.events.event(Event::Finished { at, seconds, size: meta.size });
+            }
+            Err(cause) => self.events.event(Event::Failed { at, message: cause.to_string() }),
+        }
+        result.map(|meta| (meta.size, meta.entries))
+    }
+}
+
+/// Returns the contexts of a plan as they lie here.
+pub fn contexts(store: &Store, plan: &PlanFile) -> BTreeMap<String, ContextTree> {
+    let tree = |context: &wire::PlannedContext| {
+        let path = match &context.layer {
+            Some(layer) => store.layer_path(layer).join(&context.folder),
+            None => context.folder.clone(),
+        };
+        ContextTree { path, ignore: context.ignore.clone() }
+    };
+    plan.contexts.iter().map(|(name, context)| (name.clone(), tree(context))).collect()
+}
+
+/// Images whose layers an order names.
+struct OrderedImages(BTreeMap<ImageId, Vec<LayerId>>);
+
+impl Images for OrderedImages {
+    fn layers(&self, image: ImageId) -> Result<Vec<LayerId>, Cause> {
+        let missing =
+            || Cause::Infrastructure(format!("the order does not name the layers of image {}", image.0));
+        self.0.get(&image).cloned().ok_or_else(missing)
+    }
+}
+
+fn names(directory: &Path) -> io::Result<Vec<String>> {
+    match fs::read_dir(directory) {
+        Ok(entries) => entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(vec![]),
+        Err(error) => Err(error),
+    }
+}
