@@ -5,7 +5,7 @@
 //! - [`outline()`] says which stages there are and how they hang together, without any network;
 //! - [`lower()`] makes the [`ir::Graph`] that is run, with a [`key::Key`] for every step;
 //! - [`explain()`] says why a step is not cached;
-//! - `picture` draws an outline.
+//! - [`picture`] draws an outline.
 
 pub mod explain;
 pub mod facts;
@@ -13,6 +13,7 @@ pub mod ir;
 pub mod key;
 pub mod lower;
 pub mod outline;
+pub mod picture;
 mod remote;
 pub mod request;
 mod suggest;

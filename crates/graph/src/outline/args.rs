@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use slipway_dockerfile::ast::{Dockerfile, Kind};
+use slipway_dockerfile::ast::{Dockerfile, Kind, Word};
 use slipway_dockerfile::diagnostic::Diagnostic;
 use slipway_dockerfile::expand::Env;
 
@@ -19,6 +19,54 @@ impl Env for GlobalArgs {
     fn get(&self, name: &str) -> Option<&str> {
         self.values.get(name).map(String::as_str)
     }
+}
+
+/// What `FROM` lines see: the global arguments, and build arguments that the file does not declare.
+///
+/// BuildKit ignores the latter. Documents that people learn from pass them all the same, and an argument that is given
+/// and named can only be meant; a warning asks for the `ARG`.
+pub(super) struct FromEnv<'a> {
+    pub(super) global: &'a GlobalArgs,
+    pub(super) request: &'a Request,
+}
+
+impl Env for FromEnv<'_> {
+    fn get(&self, name: &str) -> Option<&str> {
+        self.global.get(name).or_else(|| self.request.build_args.get(name).map(String::as_str))
+    }
+}
+
+impl FromEnv<'_> {
+    /// Expands a word of a `FROM` line, and warns where an undeclared argument made a difference.
+    pub(super) fn expand(
+        &self,
+        words: &Words,
+        word: &Word,
+        warnings: &mut Vec<Diagnostic>,
+    ) -> Result<String, Diagnostic> {
+        let value = words.one(word, self);
+        let undeclared =
+            || self.request.build_args.keys().find(|name| names(&word.text, name) && !self.declares(name));
+        if let (true, Some(name)) = (word.text.contains('$'), undeclared()) {
+            if words.one(word, self.global) != value {
+                let message =
+                    format!("`{name}` is given and used here, but no ARG above the first FROM declares it");
+                let help =
+                    format!("add `ARG {name}` at the top: other builders ignore --build-arg without it");
+                warnings.push(Diagnostic::warning("undeclared-arg-in-from", word.span, message).help(help));
+            }
+        }
+        value
+    }
+
+    fn declares(&self, name: &str) -> bool {
+        self.global.get(name).is_some()
+    }
+}
+
+/// Tells whether a text may read a variable.
+fn names(text: &str, name: &str) -> bool {
+    text.contains(&format!("${name}")) || text.contains(&format!("${{{name}"))
 }
 
 impl GlobalArgs {

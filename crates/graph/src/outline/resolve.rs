@@ -7,6 +7,7 @@ use slipway_dockerfile::diagnostic::{Diagnostic, Severity};
 use slipway_dockerfile::span::{LineIndex, Span};
 use slipway_oci::Platform;
 
+use super::args::FromEnv;
 use super::names::Names;
 use super::{
     Flow, GlobalArgs, MAIN_CONTEXT, Origin, Outline, StageOutline, StepKind, StepOutline, Via, order,
@@ -99,7 +100,7 @@ struct Reader<'a, 'r> {
     warnings: Vec<Diagnostic>,
 }
 
-impl<'a> Reader<'a, '_> {
+impl<'a, 'r> Reader<'a, 'r> {
     /// Reads one stage: its outline, its instructions, and the span of each flow.
     fn stage(
         &mut self,
@@ -113,8 +114,8 @@ impl<'a> Reader<'a, '_> {
         let replacement = stage.name.as_deref().and_then(|name| names.replacement(name, &platform));
         let replaced = replacement.is_some();
         let base = replacement.unwrap_or_else(|| {
-            self.words
-                .one(&stage.from.image, self.global)
+            self.from_env()
+                .expand(self.words, &stage.from.image, &mut self.warnings)
                 .and_then(|name| names.base(&name, &stage.from.image, earlier, &platform))
         });
         let base = base.unwrap_or_else(|problem| {
@@ -154,6 +155,10 @@ impl<'a> Reader<'a, '_> {
         (outline, steps, spans)
     }
 
+    fn from_env(&self) -> FromEnv<'r> {
+        FromEnv { global: self.global, request: self.request }
+    }
+
     /// Returns the instructions of a stage: triggers first, then its own.
     fn instructions(
         &self,
@@ -175,7 +180,8 @@ impl<'a> Reader<'a, '_> {
 
     fn platform(&mut self, from: &From) -> Platform {
         let Some(word) = &from.platform else { return self.request.platform.clone() };
-        let result = self.words.one(word, self.global).and_then(|text| {
+        let expanded = self.from_env().expand(self.words, word, &mut self.warnings);
+        let result = expanded.and_then(|text| {
             if text.is_empty() {
                 let message = format!("`--platform={}` is empty", word.text);
                 return Err(Diagnostic::error("bad-platform", word.span, message)

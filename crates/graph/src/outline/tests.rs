@@ -177,3 +177,16 @@ fn a_circle_of_many_stages_is_found_without_recursion() {
     assert!(found[0].starts_with("circular-stages"), "{}", &found[0][..100]);
     assert!(found[0].len() < 2_000, "{}", found[0].len());
 }
+
+#[test]
+fn a_build_arg_reaches_from_without_a_declaration_but_with_a_warning() {
+    let mut request = request();
+    request.build_args.insert("V".into(), "1".into());
+    let text = "FROM debian:${V:-2} AS one\nFROM debian:x$VV AS two\nFROM scratch\nCOPY --from=one / /\n";
+    let found = with(text, &request).unwrap();
+    assert_eq!(found.stages[0].base, Origin::Image("docker.io/library/debian:1".into()));
+    let codes: Vec<(&str, &str)> = found.warnings.iter().map(|w| (w.code, w.span.of(text))).collect();
+    assert_eq!(codes, [("undeclared-arg-in-from", "debian:${V:-2}")]);
+    let declared = with(&format!("ARG V\n{text}"), &request).unwrap();
+    assert!(declared.warnings.is_empty());
+}

@@ -103,9 +103,9 @@ fn a_base_can_depend_on_an_arg() {
     assert_eq!(prod.stages[1].base, Base::Stage(prod.stages[0].id));
     let mut request = request();
     request.build_args.insert("BUILD_ENV".into(), "dev".into());
-    // FROM sees only arguments that are declared above it.
+    // Not declared, and yet it can only be meant; the outline warns.
     let undeclared = graph_of(text, &request, &AllKnown::default()).unwrap();
-    assert_eq!(undeclared.stages[0].name, "deps-prod");
+    assert_eq!(undeclared.stages[0].name, "deps-dev");
     let declared = graph_of(&format!("ARG BUILD_ENV\n{text}"), &request, &AllKnown::default()).unwrap();
     assert_eq!(declared.stages[0].name, "deps-dev");
 }
