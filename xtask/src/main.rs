@@ -6,6 +6,7 @@
 
 mod bases;
 mod cluster;
+mod demo;
 mod e2e;
 mod generate;
 mod host;
@@ -34,6 +35,8 @@ enum Command {
     },
     /// Pushes base images, made of Debian packages, to the cluster's registry.
     Bases(bases::Options),
+    /// Shows the main job: a cluster, the chart, an ImageBuild, its status, the image running.
+    Demo,
     /// Builds the images of operator and executor with slipway itself, and pushes them to the cluster's registry.
     Images,
     /// Installs or upgrades the chart on the cluster, with images built from this checkout.
@@ -64,6 +67,7 @@ fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Cluster { command } => cluster::run(command),
         Command::Bases(options) => bases::run(&options),
+        Command::Demo => cluster::lent(demo::run),
         Command::Images => cluster::lent(|access| images::push(access).map(drop)),
         Command::Install => cluster::lent(install::install),
         Command::Gen(options) => generate::run(&options),
