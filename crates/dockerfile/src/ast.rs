@@ -171,8 +171,9 @@ pub struct Mount {
     pub gid: Option<Word>,
     /// `env=`.
     pub env: Option<Word>,
-    /// Every field in order. Where values hold variables, `mount::expanded` makes the mount again from these: whether a key
-    /// is allowed depends on the type before it, and the type can be a variable too.
+    /// Every field in order where a value holds a variable, a quote or an escape; otherwise none. From these,
+    /// `mount::expanded` makes the mount again: whether a key is allowed depends on the type before it, and the type can be
+    /// a variable too.
     pub fields: Vec<MountField>,
 }
 

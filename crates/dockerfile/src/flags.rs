@@ -3,6 +3,7 @@
 use crate::{
     ast::Word,
     diagnostic::Diagnostic,
+    keyword::Keyword,
     span::Span,
     suggest::{nearest, shown},
     words::RawFlag,
@@ -53,7 +54,7 @@ impl Flag<'_> {
 impl<'a> Flags<'a> {
     /// Reads flags and reports those that are unknown, repeated, or lack a proper value.
     pub(crate) fn read(
-        keyword: &str,
+        keyword: Keyword,
         raw: &'a [RawFlag<'a>],
         known: Known,
         diagnostics: &mut Vec<Diagnostic>,
@@ -68,7 +69,7 @@ impl<'a> Flags<'a> {
         flags
     }
 
-    fn check(&self, keyword: &str, raw: &'a RawFlag<'a>, known: Known) -> Result<Flag<'a>, Box<Diagnostic>> {
+    fn check(&self, keyword: Keyword, raw: &'a RawFlag<'a>, known: Known) -> Result<Flag<'a>, Box<Diagnostic>> {
         let text = &raw.text;
         let (end, value) = text.find('=').map_or((text.len(), None), |at| (at, Some(&text[at + 1..])));
         let name = &text[2..end];
@@ -142,7 +143,8 @@ const ELSEWHERE: [(&str, &str); 6] = [
     ("mount", "RUN"),
 ];
 
-fn unknown(keyword: &str, name: &str, span: Span, known: Known) -> Diagnostic {
+fn unknown(keyword: Keyword, name: &str, span: Span, known: Known) -> Diagnostic {
+    let keyword = keyword.name();
     let diagnostic =
         Diagnostic::error("unknown-flag", span, format!("{keyword} has no flag `--{}`", shown(name)));
     if let Some((name, owner)) = ELSEWHERE.iter().find(|(elsewhere, _)| *elsewhere == name) {

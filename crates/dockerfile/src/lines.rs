@@ -23,6 +23,8 @@ pub(crate) struct Lines<'s> {
     scan: Scan,
     comments: Vec<Word>,
     terminators: Option<Terminators<'s>>,
+    /// The buffers of an earlier joined line.
+    spare: Line<'s>,
     /// The character that escapes and continues.
     pub(crate) escape: char,
     /// The directives found so far.
@@ -42,6 +44,7 @@ impl<'s> Lines<'s> {
             scan: Scan::default(),
             comments: vec![],
             terminators: None,
+            spare: Line::default(),
             escape: '\\',
             directives: Directives::default(),
             blank_continuations: vec![],
@@ -65,9 +68,17 @@ impl<'s> Lines<'s> {
                 }
                 return Some(self.with_comments(Line::plain(line.text, line.at)));
             };
-            let mut joined = Line::plain(start, line.at);
+            let mut joined = std::mem::take(&mut self.spare);
+            joined.start(start, line.at);
             self.join_continuation(&mut joined);
             return Some(self.with_comments(joined));
+        }
+    }
+
+    /// Takes a line back to use its buffers again.
+    pub(crate) fn recycle(&mut self, line: Line<'s>) {
+        if line.is_joined() {
+            self.spare = line;
         }
     }
 
@@ -211,16 +222,26 @@ struct Raw<'s> {
 }
 
 fn trim_break(raw: Raw<'_>) -> Raw<'_> {
-    Raw { text: raw.text.trim_end_matches(['\r', '\n']), at: raw.at }
+    let mut text = raw.text;
+    while let Some(shorter) = text.strip_suffix('\n').or_else(|| text.strip_suffix('\r')) {
+        text = shorter;
+    }
+    Raw { text, at: raw.at }
 }
 
 fn trim_start(raw: Raw<'_>) -> Raw<'_> {
+    if raw.text.as_bytes().first().is_some_and(u8::is_ascii_graphic) {
+        return raw;
+    }
     let text = raw.text.trim_start();
     Raw { text, at: raw.at + raw.text.len() - text.len() }
 }
 
 /// Returns the line without its continuation character, if it ends in one that is not itself escaped.
 fn continued(line: &str, escape: char) -> Option<&str> {
+    if !matches!(line.as_bytes().last(), Some(b'\\' | b'`' | b' ' | b'\t')) {
+        return None;
+    }
     let start = line.trim_end_matches([' ', '\t']).strip_suffix(escape)?;
     (!start.ends_with(escape)).then_some(start)
 }

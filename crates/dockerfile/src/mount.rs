@@ -3,6 +3,8 @@
 //! Values can hold variables that only the planner knows. Such a mount is checked as far as it can be; after expansion
 //! [`expanded`] makes it again, and then every rule holds.
 
+use std::borrow::Cow;
+
 use crate::{
     ast::{Mount, MountField, MountKind, Word},
     csv::{self, CsvError},
@@ -65,17 +67,22 @@ pub fn expanded<E>(
     mount: &Mount,
     mut expand: impl FnMut(&Word) -> Result<String, E>,
 ) -> Result<(Mount, Vec<Diagnostic>), E> {
-    let mut fields = mount.fields.clone();
-    for field in &mut fields {
-        if let Some(value) = &mut field.value
-            && !field.key.text.eq_ignore_ascii_case("from")
-        {
-            value.text = expand(value)?;
-        }
+    if mount.fields.is_empty() {
+        return Ok((mount.clone(), vec![]));
+    }
+    let mut fields = Vec::with_capacity(mount.fields.len());
+    for MountField { key, value } in &mount.fields {
+        let value = match value {
+            Some(word) if !key.text.eq_ignore_ascii_case("from") => {
+                Some(Word { text: expand(word)?, span: word.span })
+            }
+            value => value.clone(),
+        };
+        fields.push(Field { key: Cow::Borrowed(&key.text), span: key.span, value });
     }
     let mut diagnostics = vec![];
-    let mount = Builder::build(fields, mount.span, false, &mut diagnostics);
-    Ok((mount, diagnostics))
+    let made = Builder::build(fields, mount.span, false, &mut diagnostics);
+    Ok((Mount { fields: mount.fields.clone(), ..made }, diagnostics))
 }
 
 /// Parses the size of a tmpfs: a number and a unit with 1024 as its base, `64m`, `1.5GiB`.
@@ -102,13 +109,16 @@ pub fn parse_size(text: &str) -> Option<u64> {
 /// Reads a `--mount` flag.
 pub(crate) fn read(flag: &Flag<'_>, diagnostics: &mut Vec<Diagnostic>) -> Mount {
     let span = flag.span();
-    match fields(flag.raw, flag.value) {
-        Ok(fields) => Builder::build(fields, span, true, diagnostics),
+    let fields = match fields(flag.raw, flag.value) {
+        Ok(fields) => fields,
         Err(error) => {
             diagnostics.push(csv_error("--mount", flag, error));
-            Mount { span, ..Mount::default() }
+            return Mount { span, ..Mount::default() };
         }
-    }
+    };
+    let expands = flag.raw.text[flag.value..].contains(['$', '\'', '"', '\\', '`']);
+    let kept = if expands { fields.iter().map(Field::kept).collect() } else { vec![] };
+    Mount { fields: kept, ..Builder::build(fields, span, true, diagnostics) }
 }
 
 /// Explains a value that cannot be cut at its commas.
@@ -124,32 +134,41 @@ pub(crate) fn csv_error(name: &str, flag: &Flag<'_>, error: CsvError) -> Diagnos
     Diagnostic::error("invalid-fields", at, format!("cannot read the fields of `{name}`: {error}")).help(help)
 }
 
-fn fields(raw: &RawFlag<'_>, start: usize) -> Result<Vec<MountField>, CsvError> {
+/// A field while it is read.
+struct Field<'a> {
+    key: Cow<'a, str>,
+    span: Span,
+    value: Option<Word>,
+}
+
+impl Field<'_> {
+    /// Makes the node of the syntax tree.
+    fn kept(&self) -> MountField {
+        let key = Word { text: self.key.as_ref().to_owned(), span: self.span };
+        MountField { key, value: self.value.clone() }
+    }
+}
+
+fn fields<'a>(raw: &'a RawFlag<'_>, start: usize) -> Result<Vec<Field<'a>>, CsvError> {
     let line = &raw.text[start..];
-    let word = |from: usize, to: usize| raw.word(start + from, start + to);
-    let parts = csv::fields(line)?.into_iter().map(|field| {
-        let quoted = line[field.start..].starts_with('"');
-        match field.text.find('=') {
-            None => MountField {
-                key: word_or_quoted(&field.text, quoted, word(field.start, field.end)),
-                value: None,
+    let fields = csv::fields(line)?.into_iter().map(|field| {
+        let whole = raw.span(start + field.start, start + field.end);
+        match (field.text.find('='), field.text) {
+            (None, text) => Field { key: text, span: whole, value: None },
+            (Some(at), Cow::Borrowed(text)) => Field {
+                key: Cow::Borrowed(&text[..at]),
+                span: raw.span(start + field.start, start + field.start + at),
+                value: Some(raw.word(start + field.start + at + 1, start + field.end)),
             },
-            Some(at) if quoted => {
-                let span = raw.span(start + field.start, start + field.end);
-                let part = |text: &str| Word { text: text.to_owned(), span };
-                MountField { key: part(&field.text[..at]), value: Some(part(&field.text[at + 1..])) }
-            }
-            Some(at) => MountField {
-                key: word(field.start, field.start + at),
-                value: Some(word(field.start + at + 1, field.end)),
+            // Of a quoted field, the parts have no place of their own.
+            (Some(at), Cow::Owned(text)) => Field {
+                key: Cow::Owned(text[..at].to_owned()),
+                span: whole,
+                value: Some(Word { text: text[at + 1..].to_owned(), span: whole }),
             },
         }
     });
-    Ok(parts.collect())
-}
-
-fn word_or_quoted(text: &str, quoted: bool, word: Word) -> Word {
-    if quoted { Word { text: text.to_owned(), span: word.span } } else { word }
+    Ok(fields.collect())
 }
 
 /// Takes fields one by one, as the order of keys matters.
@@ -164,14 +183,14 @@ struct Builder<'d> {
 }
 
 impl Builder<'_> {
-    fn build(fields: Vec<MountField>, span: Span, open: bool, diagnostics: &mut Vec<Diagnostic>) -> Mount {
+    fn build(fields: Vec<Field<'_>>, span: Span, open: bool, diagnostics: &mut Vec<Diagnostic>) -> Mount {
         let mount = Mount { span, ..Mount::default() };
         let mut builder = Builder { mount, kind_open: false, kind_span: None, open, diagnostics };
-        for field in &fields {
+        for field in fields {
             builder.field(field);
         }
         builder.check();
-        Mount { fields, ..builder.mount }
+        builder.mount
     }
 
     /// Tells whether a value has to wait for its variables.
@@ -179,13 +198,14 @@ impl Builder<'_> {
         self.open && value.text.contains('$')
     }
 
-    fn field(&mut self, field: &MountField) {
-        let key = field.key.text.to_lowercase();
-        let Some(value) = &field.value else {
-            match key.as_str() {
+    fn field(&mut self, field: Field<'_>) {
+        let lower = field.key.bytes().any(|b| !b.is_ascii_lowercase()).then(|| field.key.to_lowercase());
+        let key = lower.as_deref().unwrap_or(&field.key);
+        let Some(value) = field.value else {
+            match key {
                 "readonly" | "ro" => self.mount.readonly = Some(true),
                 "readwrite" | "rw" => self.mount.readonly = Some(false),
-                "required" if self.needs(&field.key, &[MountKind::Secret, MountKind::Ssh]) => {
+                "required" if self.needs(key, field.span, &[MountKind::Secret, MountKind::Ssh]) => {
                     self.mount.required = Some(true);
                 }
                 "required" => {}
@@ -193,48 +213,48 @@ impl Builder<'_> {
                     let message = format!("the mount key `{known}` needs a value");
                     let help = format!("write `{known}=<value>`");
                     self.diagnostics
-                        .push(Diagnostic::error("mount-value", field.key.span, message).help(help));
+                        .push(Diagnostic::error("mount-value", field.span, message).help(help));
                 }
-                _ => self.unknown_key(&field.key),
+                _ => self.unknown_key(&field.key, field.span),
             }
             return;
         };
-        let slot = match key.as_str() {
-            "type" => return self.kind(value),
+        let slot = match key {
+            "type" => return self.kind(&value),
             "from" => return self.from(value),
-            "readonly" | "ro" => return self.mount.readonly = self.bool(&key, value),
-            "readwrite" | "rw" => return self.mount.readonly = self.bool(&key, value).map(|rw| !rw),
+            "readonly" | "ro" => return self.mount.readonly = self.bool(key, &value),
+            "readwrite" | "rw" => return self.mount.readonly = self.bool(key, &value).map(|rw| !rw),
             "required" => {
-                if self.needs(&field.key, &[MountKind::Secret, MountKind::Ssh]) {
-                    self.mount.required = self.bool(&key, value);
+                if self.needs(key, field.span, &[MountKind::Secret, MountKind::Ssh]) {
+                    self.mount.required = self.bool(key, &value);
                 }
                 return;
             }
             "sharing" => return self.sharing(value),
             "size" => {
-                if self.needs(&field.key, &[MountKind::Tmpfs]) {
-                    self.value_if(parse_size, "size", "a number and a unit, such as `64m`", value);
-                    self.mount.size = Some(value.clone());
+                if self.needs(key, field.span, &[MountKind::Tmpfs]) {
+                    self.value_if(parse_size, "size", "a number and a unit, such as `64m`", &value);
+                    self.mount.size = Some(value);
                 }
                 return;
             }
             "mode" => {
                 let octal = |text: &str| unsigned(text, 8);
-                self.value_if(octal, "mode", "an octal number, such as `0755`", value);
+                self.value_if(octal, "mode", "an octal number, such as `0755`", &value);
                 &mut self.mount.mode
             }
             "uid" | "gid" => {
                 let decimal = |text: &str| unsigned(text, 10);
-                self.value_if(decimal, &key, "a number; names are not looked up here", value);
+                self.value_if(decimal, key, "a number; names are not looked up here", &value);
                 if key == "uid" { &mut self.mount.uid } else { &mut self.mount.gid }
             }
             "source" | "src" => &mut self.mount.source,
             "target" | "dst" | "destination" => &mut self.mount.target,
             "id" => &mut self.mount.id,
             "env" => &mut self.mount.env,
-            _ => return self.unknown_key(&field.key),
+            _ => return self.unknown_key(&field.key, field.span),
         };
-        *slot = Some(value.clone());
+        *slot = Some(value);
     }
 
     fn kind(&mut self, value: &Word) {
@@ -243,8 +263,7 @@ impl Builder<'_> {
         if self.kind_open {
             return;
         }
-        let name = value.text.to_lowercase();
-        if let Some((_, kind)) = KINDS.iter().find(|(known, _)| *known == name) {
+        if let Some((_, kind)) = KINDS.iter().find(|(known, _)| known.eq_ignore_ascii_case(&value.text)) {
             self.mount.kind = *kind;
             return;
         }
@@ -256,24 +275,24 @@ impl Builder<'_> {
         self.diagnostics.push(Diagnostic::error("mount-type", value.span, message).help(help));
     }
 
-    fn from(&mut self, value: &Word) {
+    fn from(&mut self, value: Word) {
         // A lone `$` at the very end is no variable.
         if value.text.find('$').is_some_and(|at| at + 1 != value.text.len()) {
             let message = "`from` of a mount cannot hold a variable";
             let help = "name the stage with `FROM $VARIABLE AS name` above, and write `from=name`";
             self.diagnostics.push(Diagnostic::error("mount-from-variable", value.span, message).help(help));
         }
-        self.mount.from = Some(value.clone());
+        self.mount.from = Some(value);
     }
 
-    fn sharing(&mut self, value: &Word) {
-        let known = SHARING.contains(&value.text.to_lowercase().as_str());
-        if !known && !self.waits(value) {
+    fn sharing(&mut self, value: Word) {
+        let known = SHARING.iter().find(|known| known.eq_ignore_ascii_case(&value.text));
+        if known.is_none() && !self.waits(&value) {
             let help = one_of(&value.text, &SHARING);
             let message = format!("`{}` is no way of sharing a cache", shown(&value.text));
             self.diagnostics.push(Diagnostic::error("mount-sharing", value.span, message).help(help));
         }
-        let text = if known { value.text.to_lowercase() } else { value.text.clone() };
+        let text = known.map_or(value.text, |known| (*known).to_owned());
         self.mount.sharing = Some(Word { text, span: value.span });
     }
 
@@ -300,29 +319,29 @@ impl Builder<'_> {
     }
 
     /// Tells whether a key is allowed with the type given so far.
-    fn needs(&mut self, key: &Word, kinds: &[MountKind]) -> bool {
+    fn needs(&mut self, key: &str, span: Span, kinds: &[MountKind]) -> bool {
         if self.kind_open || kinds.contains(&self.mount.kind) {
             return true;
         }
         let wanted: Vec<String> = kinds.iter().map(|kind| format!("`type={}`", kind.name())).collect();
         let message =
-            format!("the mount key `{}` does not go with type `{}`", key.text, self.mount.kind.name());
+            format!("the mount key `{key}` does not go with type `{}`", self.mount.kind.name());
         let help = if self.kind_span.is_some() {
             format!("it belongs to {}", wanted.join(" and "))
         } else {
             format!("it belongs to {}; `type=` must stand before it", wanted.join(" and "))
         };
-        self.diagnostics.push(Diagnostic::error("mount-key-of-other-type", key.span, message).help(help));
+        self.diagnostics.push(Diagnostic::error("mount-key-of-other-type", span, message).help(help));
         false
     }
 
-    fn unknown_key(&mut self, key: &Word) {
+    fn unknown_key(&mut self, key: &str, span: Span) {
         let diagnostic = Diagnostic::error(
             "unknown-mount-key",
-            key.span,
-            format!("a mount has no key `{}`", shown(&key.text)),
+            span,
+            format!("a mount has no key `{}`", shown(key)),
         );
-        self.diagnostics.push(match nearest(&key.text, KEYS) {
+        self.diagnostics.push(match nearest(key, KEYS) {
             Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
             None => diagnostic.help(format!("the keys are {}", KEYS.join(", "))),
         });

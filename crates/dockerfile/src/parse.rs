@@ -83,6 +83,7 @@ impl<'s, 'd> Parser<'s, 'd> {
             let comments = std::mem::take(&mut line.comments);
             let bodies = Bodies::default();
             self.line(line.view(), comments, bodies);
+            self.lines.recycle(line);
         }
         self.file.escape = self.lines.escape;
         self.file.directives = std::mem::take(&mut self.lines.directives);
@@ -103,7 +104,7 @@ impl<'s, 'd> Parser<'s, 'd> {
     }
 
     /// Reads one logical line and puts it in its place.
-    fn line(&mut self, original: View<'_>, comments: Vec<Word>, mut bodies: Bodies) {
+    fn line(&mut self, original: View<'_>, comments: Vec<Word>, mut bodies: Bodies<'s>) {
         let line = original.trim();
         let head = split_line(line, self.lines.escape);
         let Some(keyword) = self.keyword(&head) else { return };
@@ -128,7 +129,9 @@ impl<'s, 'd> Parser<'s, 'd> {
         };
         if let Some(stage) = self.file.stages.last_mut() {
             stage.span.end = span.end;
-            stage.instructions.extend(kind.map(instruction));
+            if let Some(kind) = kind {
+                stage.instructions.push(instruction(kind));
+            }
         } else if keyword == Keyword::Arg {
             self.file.global_args.extend(kind.map(instruction));
         } else if !self.orphan_reported {
@@ -152,15 +155,16 @@ impl<'s, 'd> Parser<'s, 'd> {
     }
 
     /// Takes the bodies of a line's here-documents from the lines that follow.
-    fn read_bodies(&mut self, keyword: Keyword, head: &Head<'_>, line: View<'_>, bodies: &mut Bodies) {
-        if !line.text().contains("<<") || !self.has_heredocs(keyword, head) {
+    fn read_bodies(&mut self, keyword: Keyword, head: &Head<'_>, line: View<'_>, bodies: &mut Bodies<'s>) {
+        // Most lines have not even one of these.
+        if !line.text().contains('<') || !line.text().contains("<<") || !self.has_heredocs(keyword, head) {
             return;
         }
         for (range, redirect) in heredoc::find(line.text()) {
             let span = line.part(range.start, range.end).span();
             if let Some(body) = self.lines.heredoc_body(&redirect.name, redirect.strip_tabs) {
                 bodies.end = body.end;
-                bodies.found.push(Body { redirect, raw: body.text.to_owned(), span, content: body.span });
+                bodies.found.push(Body { redirect, raw: body.text, span, content: body.span });
                 continue;
             }
             let message = format!("nothing ends the here-document `{}`", shown(&redirect.name));
@@ -209,17 +213,17 @@ fn unknown_instruction(name: &str, span: Span) -> Diagnostic {
 
 /// A here-document that was read.
 #[derive(Debug)]
-struct Body {
+struct Body<'s> {
     redirect: heredoc::Redirect,
-    raw: String,
+    raw: &'s str,
     span: Span,
     content: Span,
 }
 
 /// The here-documents of one line.
 #[derive(Debug, Default)]
-struct Bodies {
-    found: Vec<Body>,
+struct Bodies<'s> {
+    found: Vec<Body<'s>>,
     /// Where the last terminator ends.
     end: usize,
 }
@@ -228,7 +232,7 @@ struct Bodies {
 struct Cx<'c> {
     escape: char,
     diagnostics: &'c mut Vec<Diagnostic>,
-    bodies: &'c Bodies,
+    bodies: &'c Bodies<'c>,
 }
 
 impl Cx<'_> {
@@ -237,7 +241,7 @@ impl Cx<'_> {
     }
 
     fn flags<'a>(&mut self, keyword: Keyword, head: &'a Head<'a>, known: Known) -> Flags<'a> {
-        Flags::read(keyword.name(), &head.flags, known, self.diagnostics)
+        Flags::read(keyword, &head.flags, known, self.diagnostics)
     }
 
     /// Says that flags have no effect, where BuildKit does not even look at them.

@@ -26,11 +26,22 @@ impl<'s> Line<'s> {
         Self { text: Cow::Borrowed(text), base, ..Self::default() }
     }
 
-    /// Adds a physical line at the end.
+    /// Starts a line to which others are joined, in the buffers that it has.
+    pub(crate) fn start(&mut self, text: &str, at: usize) {
+        self.pieces.clear();
+        self.pieces.push((0, at));
+        let joined = self.text.to_mut();
+        joined.clear();
+        joined.push_str(text);
+    }
+
+    /// Tells whether the line owns buffers.
+    pub(crate) fn is_joined(&self) -> bool {
+        matches!(self.text, Cow::Owned(_))
+    }
+
+    /// Adds a physical line at the end of a started line.
     pub(crate) fn join(&mut self, text: &str, at: usize) {
-        if self.pieces.is_empty() {
-            self.pieces.push((0, self.base));
-        }
         let joined = self.text.to_mut();
         // An empty piece owns no byte; the next one takes its place.
         self.pieces.pop_if(|last| last.0 == joined.len());
@@ -85,12 +96,21 @@ impl<'a> View<'a> {
     /// Returns the view without white space at its ends.
     pub(crate) fn trim(self) -> Self {
         let text = self.text();
+        if let (Some(first), Some(last)) = (text.as_bytes().first(), text.as_bytes().last())
+            && first.is_ascii_graphic()
+            && last.is_ascii_graphic()
+        {
+            return self;
+        }
         let start = text.len() - text.trim_start().len();
         self.part(start, start + text[start..].trim_end().len())
     }
 
     /// Returns where it stands in the source.
     pub(crate) fn span(self) -> Span {
+        if self.line.pieces.is_empty() {
+            return Span::new(self.line.base + self.start, self.line.base + self.end);
+        }
         let start = self.line.place(self.start);
         if self.is_empty() {
             return Span::new(start, start);

@@ -44,16 +44,23 @@ impl RawFlag<'_> {
     }
 }
 
+/// Room for the words of most lines.
+const LIKELY_WORDS: usize = 4;
+
 /// White space that separates words, except in `name=value` lists.
 pub(crate) fn is_separator(c: char) -> bool {
     matches!(c, '\t' | '\x0b' | '\x0c' | '\r' | ' ')
+}
+
+fn is_separator_byte(b: u8) -> bool {
+    matches!(b, b'\t' | 0x0b | 0x0c | b'\r' | b' ')
 }
 
 /// Cuts a line into instruction, flags and rest.
 pub(crate) fn split_line(line: View<'_>, escape: char) -> Head<'_> {
     let line = line.trim();
     let text = line.text();
-    let Some(end) = text.find(is_separator) else {
+    let Some(end) = text.bytes().position(is_separator_byte) else {
         return Head { keyword: line, flags: vec![], rest: line.after(text.len()) };
     };
     let mut flags = vec![];
@@ -72,8 +79,11 @@ pub(crate) fn split_line(line: View<'_>, escape: char) -> Head<'_> {
 /// Reads one flag up to white space outside quotes.
 fn read_flag(view: View<'_>, escape: char) -> RawFlag<'_> {
     let text = view.text();
-    let plain =
-        text.find(|c: char| c.is_whitespace() || c == '\'' || c == '"' || c == escape).unwrap_or(text.len());
+    // Up to the first byte that could mean something.
+    let plain = text
+        .bytes()
+        .position(|b| !b.is_ascii_graphic() || matches!(b, b'\'' | b'"' | b'\\' | b'`'))
+        .unwrap_or(text.len());
     if text[plain..].chars().next().is_none_or(char::is_whitespace) {
         return RawFlag { raw: view.part(0, plain), text: Cow::Borrowed(&text[..plain]), map: vec![] };
     }
@@ -110,10 +120,10 @@ fn read_flag(view: View<'_>, escape: char) -> RawFlag<'_> {
 /// Cuts at white space; quotes mean nothing.
 pub(crate) fn split_words(rest: View<'_>) -> Vec<View<'_>> {
     let text = rest.text();
-    let mut words = vec![];
+    let mut words = Vec::with_capacity(LIKELY_WORDS);
     let mut start = None;
     for (at, b) in text.bytes().enumerate() {
-        if is_separator(char::from(b)) {
+        if is_separator_byte(b) {
             if let Some(start) = start.take() {
                 words.push(rest.part(start, at));
             }

@@ -84,10 +84,10 @@ fn check_device(cx: &mut Cx<'_>, word: &Word, fields: &[String]) {
     }
 }
 
-impl super::Body {
+impl super::Body<'_> {
     /// Makes the node of the syntax tree.
     pub(super) fn heredoc(&self) -> Heredoc {
-        let body = if self.redirect.strip_tabs { strip_tabs(&self.raw) } else { self.raw.clone() };
+        let body = if self.redirect.strip_tabs { strip_tabs(self.raw) } else { self.raw.to_owned() };
         Heredoc {
             name: self.redirect.name.clone(),
             body,
