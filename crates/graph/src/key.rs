@@ -5,6 +5,8 @@
 
 pub mod encode;
 pub mod step;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 
