@@ -34,7 +34,7 @@
 //! - Failures that may pass are repeated inside; what comes out as [`Error`] is final. [`Error::is_transient`] says whether
 //!   a later attempt of the whole may help, [`Error::is_unauthorized`] and [`Error::is_not_found`] that it will not.
 //! - [`Registry::counters`] tells retries, resumed transfers and bytes.
-
+//! - Tests use `testing::FakeRegistry` (feature `testing`), which fails as told.
 //!
 //! Trust: a registry is believed nothing but what digests prove. Credentials go to the registry that they are for and to
 //! the token service that it names over TLS; no redirect takes them elsewhere, and a manifest's `urls` are never asked.
@@ -48,6 +48,8 @@ mod error;
 mod pull;
 mod push;
 mod settings;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod transport;
 
 use std::sync::Arc;

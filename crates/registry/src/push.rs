@@ -10,7 +10,7 @@ use crate::auth::Access;
 use crate::counters::Atomics;
 use crate::endpoint::Endpoint;
 use crate::error::{Error, What};
-use crate::transport::{Payload, refused};
+use crate::transport::{Payload, is_transient, refused};
 
 mod session;
 mod source;
@@ -204,9 +204,6 @@ impl Registry {
                 Ok(()) => return Ok(()),
                 Err(what) => what,
             };
-            if open.as_ref().is_some_and(|session| session.offset >= before + (64 << 10)) {
-                pauses.progressed();
-            }
             let Some(pause) = pauses.next(&what) else {
                 if let Some(session) = open {
                     session.cancel(transport, endpoint, access).await;
@@ -220,6 +217,12 @@ impl Registry {
                 && session.ask(transport, endpoint, access).await.is_err()
             {
                 open = None;
+            }
+            if let Some(session) = &open {
+                Atomics::add(&transport.counters.resumed, 1);
+                if session.offset >= before + session::PROGRESS {
+                    pauses.progressed();
+                }
             }
             // The answer may be what got lost.
             let repository = &access.repository;
@@ -294,9 +297,14 @@ impl Registry {
             return Err(What::Local(local));
         }
         match committed {
-            // A commit that failed half way is not taken up: nobody knows what the registry made of it.
             Err(What::NotFound { .. }) => {
                 Err(What::Cut { bytes: size, reason: "the registry lost the upload".into() })
+            }
+            Err(what) if !whole && is_transient(&what) => {
+                // All bytes are there: if the registry still knows them, committing again is enough.
+                session.offset_unknown = true;
+                *open = Some(session);
+                Err(what)
             }
             other => other,
         }

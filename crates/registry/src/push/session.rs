@@ -12,6 +12,9 @@ use crate::transport::{Answer, Payload, Transport, refused};
 
 const OCTETS: HeaderValue = HeaderValue::from_static("application/octet-stream");
 
+/// Progress that earns another attempt.
+pub(super) const PROGRESS: u64 = 64 << 10;
+
 /// An upload.
 pub(super) struct Session {
     url: Url,

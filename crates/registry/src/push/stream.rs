@@ -15,7 +15,8 @@ use slipway_oci::digest::Hasher;
 use slipway_oci::{Digest, Reference};
 use tokio::sync::{Mutex, mpsc};
 
-use super::{push, session::Session};
+use super::push;
+use super::session::{PROGRESS, Session};
 use crate::Registry;
 use crate::counters::Atomics;
 use crate::error::{Error, What};
@@ -64,9 +65,6 @@ impl Registry {
                     what
                 }
             };
-            if session.offset >= before + (64 << 10) {
-                pauses.progressed();
-            }
             let Some(pause) = pauses.next(&what) else {
                 session.cancel(transport, &endpoint, &access).await;
                 return Err(failed(what));
@@ -74,6 +72,9 @@ impl Registry {
             transport.pause(pause, &what).await;
             if session.offset_unknown {
                 session.ask(transport, &endpoint, &access).await.map_err(failed)?;
+            }
+            if session.offset >= before + PROGRESS {
+                pauses.progressed();
             }
             Atomics::add(&transport.counters.resumed, 1);
             if !replay.covers(session.offset) {
