@@ -27,7 +27,7 @@ pub use exit::{Exit, Finished, Usage};
 pub use init::init_if_asked;
 pub use overlay::Overlay;
 pub use probe::{Choice, Isolation, Probe, Way, choose, probe};
-pub use root::Root;
+pub use root::{Container, DISPOSABLE_MARK, Root};
 pub use supervise::use_init_program;
 
 pub use userns::{UserNamespaceError, enter_user_namespace};

@@ -9,7 +9,7 @@ use std::{
 
 use rustix::thread::{CapabilitySet, capabilities};
 
-use crate::{Error, Overlay, Sandbox, spec::RunSpec};
+use crate::{Container, Error, Overlay, Root, Sandbox, spec::RunSpec};
 
 /// What the user asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -19,7 +19,7 @@ pub enum Isolation {
     Auto,
     /// Overlay in one of its ways, or an error.
     Overlay,
-    /// The way without mounts and namespaces, or an error.
+    /// One of the ways without mounts and namespaces, or an error.
     Root,
 }
 
@@ -30,20 +30,23 @@ pub enum Way {
     Granted,
     /// [`Overlay::nested`].
     Nested,
-    /// The way without mounts and namespaces.
+    /// [`Container`].
+    Container,
+    /// [`Root`].
     Root,
 }
 
 impl Way {
     /// All, best first.
-    pub const ALL: [Self; 3] = [Self::Granted, Self::Nested, Self::Root];
+    pub const ALL: [Self; 4] = [Self::Granted, Self::Nested, Self::Container, Self::Root];
 
     /// Returns the name for reports.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Granted => "overlay, with the right to mount that the process has",
             Self::Nested => "overlay, in a user namespace of its own",
-            Self::Root => "root, without mounts and namespaces",
+            Self::Container => "root, in the container's own file system",
+            Self::Root => "root, in a directory entered by chroot",
         }
     }
 }
@@ -79,8 +82,8 @@ pub fn choose(requested: Isolation, scratch: &Path) -> Result<(Box<dyn Sandbox>,
     for way in Way::ALL {
         let allowed = match requested {
             Isolation::Auto => true,
-            Isolation::Overlay => way != Way::Root,
-            Isolation::Root => way == Way::Root,
+            Isolation::Overlay => matches!(way, Way::Granted | Way::Nested),
+            Isolation::Root => matches!(way, Way::Container | Way::Root),
         };
         if !allowed {
             continue;
@@ -88,7 +91,7 @@ pub fn choose(requested: Isolation, scratch: &Path) -> Result<(Box<dyn Sandbox>,
         match attempt(way, scratch) {
             Ok(()) => {
                 let reason = match (requested, refused.as_slice()) {
-                    (Isolation::Root, _) => "asked for".to_owned(),
+                    (Isolation::Root, []) => "asked for".to_owned(),
                     (_, []) => "the best way works here".to_owned(),
                     (_, refused) => format!("no better way works here: {}", refused.join("; ")),
                 };
@@ -104,7 +107,8 @@ fn sandbox(way: Way, scratch: &Path) -> Box<dyn Sandbox> {
     match way {
         Way::Granted => Box::new(Overlay::granted()),
         Way::Nested => Box::new(Overlay::nested()),
-        Way::Root => Box::new(crate::Root::new(scratch)),
+        Way::Container => Box::new(Container::new()),
+        Way::Root => Box::new(Root::new(scratch)),
     }
 }
 
@@ -119,7 +123,8 @@ fn attempt(way: Way, scratch: &Path) -> Result<(), String> {
             require(wanted, "CAP_SETUID, CAP_SETGID and CAP_SETFCAP")?;
             attempt_overlay(Overlay::nested(), scratch).map_err(|why| why + &surroundings())
         }
-        Way::Root => crate::Root::check_rights(),
+        Way::Container => Container::check_rights(),
+        Way::Root => Root::check_rights(),
     }
 }
 

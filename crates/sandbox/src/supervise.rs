@@ -199,7 +199,9 @@ fn identity(map: &str) -> String {
     for line in map.lines() {
         let mut fields = line.split_whitespace();
         if let (Some(inside), Some(_), Some(count)) = (fields.next(), fields.next(), fields.next()) {
-            lines.push_str(&format!("{inside} {inside} {count}\n"));
+            for word in [inside, " ", inside, " ", count, "\n"] {
+                lines.push_str(word);
+            }
         }
     }
     lines

@@ -81,6 +81,24 @@ pub(crate) fn wait_for(process: i32) -> io::Result<Option<(i32, i32)>> {
     }
 }
 
+/// Takes note of the end of children other than `kept`, without waiting.
+pub(crate) fn reap_others(kept: i32) -> io::Result<()> {
+    loop {
+        // SAFETY: zero is valid for its plain numbers.
+        let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+        let flags = libc::WEXITED | libc::WNOHANG;
+        // Looks only: the kept one is to stay a zombie, so that its id stays its own.
+        // SAFETY: `info` is a valid place for the answer.
+        check(unsafe { libc::waitid(libc::P_ALL, 0, &raw mut info, flags | libc::WNOWAIT) })?;
+        // SAFETY: the call filled the fields of an ended child, or left all zero.
+        let ended = unsafe { info.si_pid() };
+        if ended == 0 || ended == kept {
+            return Ok(());
+        }
+        wait_for(ended)?;
+    }
+}
+
 /// Sends `SIGKILL` to every process of this process's pid namespace except itself; only its first process may.
 pub(crate) fn kill_everyone_else() {
     if std::process::id() == 1 {
@@ -186,8 +204,9 @@ pub(crate) fn loopback_up() -> io::Result<()> {
     unsafe {
         let socket = check(libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0))?;
         let mut request: libc::ifreq = std::mem::zeroed();
-        request.ifr_name[0] = b'l' as libc::c_char;
-        request.ifr_name[1] = b'o' as libc::c_char;
+        for (letter, byte) in request.ifr_name.iter_mut().zip(c"lo".to_bytes()) {
+            *letter = libc::c_char::try_from(*byte).unwrap_or_default();
+        }
         request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
         let result = check(libc::ioctl(socket, libc::SIOCSIFFLAGS as _, &raw const request));
         libc::close(socket);

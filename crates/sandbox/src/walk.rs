@@ -11,8 +11,8 @@ use std::{
 
 use rustix::{
     fs::{
-        AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, UTIME_OMIT, Uid, fchown,
-        fstat, fstatfs, futimens, mkdirat, openat, openat2, readlinkat, statat, unlinkat,
+        AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, StatxFlags, Timespec, Timestamps, UTIME_OMIT,
+        Uid, fchown, fstat, fstatfs, futimens, mkdirat, openat, openat2, readlinkat, statat, statx, unlinkat,
     },
     io::Errno,
 };
@@ -20,7 +20,7 @@ use rustix::{
 use crate::error::{During, Failure};
 
 /// The file system type of /proc.
-const PROC_MAGIC: u64 = 0x9fa0;
+const PROC_MAGIC: i64 = 0x9fa0;
 /// As the kernel's own limit.
 const MAX_LINKS: usize = 40;
 
@@ -115,8 +115,8 @@ fn same(left: Timespec, right: Timespec) -> bool {
 }
 
 fn modified(directory: BorrowedFd<'_>) -> Result<Timespec, Errno> {
-    let stat = fstat(directory)?;
-    Ok(Timespec { tv_sec: stat.st_mtime as _, tv_nsec: stat.st_mtime_nsec as _ })
+    let found = statx(directory, "", AtFlags::EMPTY_PATH, StatxFlags::MTIME)?;
+    Ok(Timespec { tv_sec: found.stx_mtime.tv_sec, tv_nsec: found.stx_mtime.tv_nsec.into() })
 }
 
 /// Walks from `root` along `path`, making what is missing as `missing` says.
@@ -199,7 +199,7 @@ fn look(directory: BorrowedFd<'_>, name: &str) -> Result<OwnedFd, Errno> {
 
 /// Returns whether a symlink is one that the kernel would follow to a file rather than by its text.
 fn leads_to_open_file(directory: BorrowedFd<'_>, link: &OwnedFd, name: &str) -> bool {
-    fstatfs(link).is_ok_and(|system| system.f_type as u64 == PROC_MAGIC)
+    fstatfs(link).is_ok_and(|system| system.f_type == PROC_MAGIC)
         && retry(|| {
             openat2(
                 directory,

@@ -14,7 +14,7 @@ use std::{
 };
 
 use rustix::{
-    event::{PollFd, PollFlags, poll},
+    event::{PollFd, PollFlags, Timespec, poll},
     fs::Mode,
     process::{
         DumpableBehavior, Pid, PidfdFlags, Signal, chdir, chroot, fchdir, pidfd_open, set_child_subreaper,
@@ -33,6 +33,9 @@ use crate::{
     sys::{self, Fork},
     wire::{self, Word},
 };
+
+/// How often orphans are looked for.
+const REAPING: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
 
 /// Runs the command and waits for the end of everything that it started.
 pub(super) fn watch(spec: &RunSpec, root: Option<&Path>, socket: &UnixStream) -> io::Result<()> {
@@ -83,27 +86,23 @@ fn enter(root: Option<&Path>, directory: &OwnedFd) -> Result<(), Failure> {
 fn wait(process: i32, socket: &UnixStream) -> io::Result<Option<i32>> {
     let id = Pid::from_raw(process).ok_or(io::ErrorKind::InvalidInput)?;
     let pidfd = pidfd_open(id, PidfdFlags::empty())?;
-    let mut fds = [
-        PollFd::from_borrowed_fd(pidfd.as_fd(), PollFlags::IN),
-        PollFd::from_borrowed_fd(socket.as_fd(), PollFlags::IN),
-    ];
-    while let Err(error) = poll(&mut fds, None) {
-        if error != rustix::io::Errno::INTR {
-            return Err(error.into());
-        }
-    }
-    let finished = !fds[0].revents().is_empty();
     let mut status = None;
-    // The command itself may be reaped at any place of this.
-    let mut note = |ended: Option<(i32, i32)>| {
-        if let Some((pid, word)) = ended
-            && pid == process
-        {
-            status = Some(word);
+    loop {
+        let mut fds = [
+            PollFd::from_borrowed_fd(pidfd.as_fd(), PollFlags::IN),
+            PollFd::from_borrowed_fd(socket.as_fd(), PollFlags::IN),
+        ];
+        match poll(&mut fds, Some(&REAPING)) {
+            // Orphans of the command are ours: those that have ended are laid to rest meanwhile.
+            Ok(0) => sys::reap_others(process)?,
+            Ok(_) if fds[0].revents().is_empty() => break,
+            Ok(_) => {
+                status = sys::wait_for(process)?.map(|(_, word)| word);
+                break;
+            }
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
         }
-    };
-    if finished {
-        note(sys::wait_for(process)?);
     }
     loop {
         for pid in descendants()? {
@@ -111,9 +110,8 @@ fn wait(process: i32, socket: &UnixStream) -> io::Result<Option<i32>> {
             let _ = sys::kill(pid, libc::SIGKILL);
         }
         // Killed children are reaped, their orphans become ours, and are found in the next round.
-        match sys::wait_any()? {
-            None => return Ok(if finished { status } else { None }),
-            ended => note(ended),
+        if sys::wait_any()?.is_none() {
+            return Ok(status);
         }
     }
 }

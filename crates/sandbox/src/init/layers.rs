@@ -149,11 +149,10 @@ fn join_by_string(
         options.push_str(&name);
     }
     if let Some((upper, work)) = change {
-        options.push_str(&format!(
-            ",upperdir={},workdir={}",
-            link(upper, "u".into())?,
-            link(work, "w".into())?
-        ));
+        for (key, path, name) in [(",upperdir=", upper, "u"), (",workdir=", work, "w")] {
+            options.push_str(key);
+            options.push_str(&link(path, name.into())?);
+        }
     }
     let volatile = format!("{options},volatile");
     let options = std::ffi::CString::new(options).during(|| "put the mount options together")?;

@@ -97,7 +97,7 @@ fn await_end(process: i32, socket: &UnixStream) -> io::Result<()> {
 /// the starter is gone already.
 fn enter(order: &Order, nested: bool, socket: &UnixStream) -> Result<Option<(i32, OwnedFd)>, Failure> {
     if nested {
-        sys::unshare(libc::CLONE_NEWUSER).map_err(explain_user_namespace)?;
+        sys::unshare(libc::CLONE_NEWUSER).map_err(|error| explain_user_namespace(&error))?;
         wire::send(socket, &Word::MapIds).during(|| "ask for the user namespace's maps")?;
         if wire::receive::<Mapped>(socket).during(|| "wait for the user namespace's maps")?.is_none() {
             return Ok(None);
@@ -126,7 +126,7 @@ fn enter(order: &Order, nested: bool, socket: &UnixStream) -> Result<Option<(i32
 }
 
 /// Says which of the usual locks keeps user namespaces away.
-fn explain_user_namespace(error: io::Error) -> Failure {
+fn explain_user_namespace(error: &io::Error) -> Failure {
     let help = match error.raw_os_error() {
         Some(libc::EPERM) => " (a seccomp profile forbids it, or the process is in a chroot)",
         Some(libc::ENOSPC) => " (the sysctl user.max_user_namespaces is used up or 0)",

@@ -158,8 +158,8 @@ fn mount_sys(stage: &Stage, made: &mut Vec<Made>, mounted: &mut Vec<Attached>) -
 }
 
 fn is_unified() -> bool {
-    const CGROUP2_MAGIC: u64 = 0x6367_7270;
-    rustix::fs::statfs("/sys/fs/cgroup").is_ok_and(|system| system.f_type as u64 == CGROUP2_MAGIC)
+    const CGROUP2_MAGIC: i64 = 0x6367_7270;
+    rustix::fs::statfs("/sys/fs/cgroup").is_ok_and(|system| system.f_type == CGROUP2_MAGIC)
 }
 
 /// Hides and protects what concerns the whole machine.

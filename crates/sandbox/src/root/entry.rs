@@ -24,6 +24,9 @@ use rustix::{
 /// A point in time as the file system stores it.
 pub(crate) type Time = (i64, u32);
 
+/// A device and the number of a file on it.
+pub(crate) type Number = ((u32, u32), u64);
+
 /// What an entry is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Meta {
@@ -61,7 +64,7 @@ impl Meta {
         self.identity() == other.identity() && self.born == other.born
     }
 
-    pub(crate) fn identity(&self) -> ((u32, u32), u64) {
+    pub(crate) fn identity(&self) -> Number {
         (self.device, self.inode)
     }
 
@@ -135,7 +138,11 @@ pub(crate) fn remove(directory: BorrowedFd<'_>, name: &OsStr) -> io::Result<bool
         unlinkat(directory, name, AtFlags::empty())?;
         return Ok(true);
     }
-    if !clear(open_directory(directory, name)?.as_fd())? {
+    let inside = open_directory(directory, name)?;
+    if !clear(inside.as_fd())? {
+        // It stays, and in the container's own overlay it may come from the image yet. A change makes it one of the
+        // container's files, whose numbers stay the same from here on.
+        fchmod(&inside, meta.permissions())?;
         return Ok(false);
     }
     unlinkat(directory, name, AtFlags::REMOVEDIR)?;

@@ -15,8 +15,8 @@ use std::{
 
 use rustix::{
     fs::{
-        CWD, FileType, Gid, Mode, OFlags, Uid, fchmod, fchown, ftruncate, makedev, mkdirat, mknodat, openat,
-        renameat, symlinkat,
+        AtFlags, CWD, FileType, Gid, Mode, OFlags, Uid, fchmod, fchown, ftruncate, makedev, mkdirat, mknodat,
+        openat, renameat, symlinkat, unlinkat,
     },
     io::Errno,
 };
@@ -37,11 +37,11 @@ pub(super) struct Guests<'a> {
     tree: BorrowedFd<'a>,
     /// A directory on the tree's own mount, out of the command's sight.
     aside: &'a Path,
-    guests: Vec<Guest>,
+    present: Vec<Guest>,
     made: Vec<Made>,
     count: usize,
     /// What was moved away and back.
-    moved: HashSet<((u32, u32), u64)>,
+    moved: HashSet<entry::Number>,
 }
 
 struct Guest {
@@ -68,7 +68,7 @@ enum End {
 
 impl<'a> Guests<'a> {
     pub(super) fn new(tree: BorrowedFd<'a>, aside: &'a Path) -> Self {
-        Self { tree, aside, guests: Vec::new(), made: Vec::new(), count: 0, moved: HashSet::new() }
+        Self { tree, aside, present: Vec::new(), made: Vec::new(), count: 0, moved: HashSet::new() }
     }
 
     /// Puts in what every command has and what this one asks for. `devices` says whether /dev has to be made.
@@ -97,7 +97,7 @@ impl<'a> Guests<'a> {
             }
             MountSource::Tmpfs { .. } => {
                 let fresh = self.fresh();
-                self.make_directory(&fresh, 0o1777)?;
+                make_directory(&fresh, 0o1777)?;
                 self.insert(target, &fresh, End::Remove)
             }
             MountSource::File { content, uid, gid, mode, .. } => {
@@ -137,7 +137,7 @@ impl<'a> Guests<'a> {
     /// Lays out what layers, topmost first, show at a path.
     fn join(&mut self, lowers: &[PathBuf], path: &str) -> Result<PathBuf, Failure> {
         let whole = self.fresh();
-        self.make_directory(&whole, 0o755)?;
+        make_directory(&whole, 0o755)?;
         let joined = layers::open(&whole).during(|| "open a directory aside")?;
         for lower in lowers.iter().rev() {
             layers::open(lower)
@@ -168,12 +168,12 @@ impl<'a> Guests<'a> {
     /// Makes a /dev of nodes. What a program leaves there goes with it.
     fn place_devices(&mut self) -> Result<(), Failure> {
         let fresh = self.fresh();
-        self.make_directory(&fresh, 0o755)?;
+        make_directory(&fresh, 0o755)?;
         let directory = layers::open(&fresh).during(|| "open a directory aside")?;
         for (name, major, minor) in DEVICES {
             let mode = Mode::from_raw_mode(0o666);
             mknodat(&directory, name, FileType::CharacterDevice, mode, makedev(major, minor))
-                .and_then(|()| rustix::fs::chmodat(&directory, name, mode, rustix::fs::AtFlags::empty()))
+                .and_then(|()| rustix::fs::chmodat(&directory, name, mode, AtFlags::empty()))
                 .during(|| format!("make the device `{name}` (this asks for CAP_MKNOD)"))?;
         }
         for (name, text) in
@@ -183,7 +183,7 @@ impl<'a> Guests<'a> {
         }
         for (name, mode) in [("shm", 0o1777), ("pts", 0o755)] {
             mkdirat(&directory, name, Mode::RWXU).during(|| format!("make /dev/{name}"))?;
-            rustix::fs::chmodat(&directory, name, Mode::from_raw_mode(mode), rustix::fs::AtFlags::empty())
+            rustix::fs::chmodat(&directory, name, Mode::from_raw_mode(mode), AtFlags::empty())
                 .during(|| format!("make /dev/{name}"))?;
         }
         self.insert("/dev", &fresh, End::Remove)
@@ -192,12 +192,6 @@ impl<'a> Guests<'a> {
     fn fresh(&mut self) -> PathBuf {
         self.count += 1;
         self.aside.join(self.count.to_string())
-    }
-
-    fn make_directory(&self, path: &Path, mode: u32) -> Result<(), Failure> {
-        let step = || format!("make `{}`", path.display());
-        mkdirat(CWD, path, Mode::RWXU).during(step)?;
-        rustix::fs::chmod(path, Mode::from_raw_mode(mode)).during(step)
     }
 
     /// Moves something from the directory aside to its target, and what is there to the directory aside.
@@ -224,19 +218,42 @@ impl<'a> Guests<'a> {
         }
         let time = ParentTime::note(parent.fd.as_fd()).during(step)?;
         if found.is_some_and(|found| found.mount_point) {
+            if is_directory {
+                return Err(Failure::new(step(), "the container itself has something mounted there"));
+            }
             return self.overwrite(parent.fd.as_fd(), name, source, time).during(step);
         }
         let before = match found {
-            Some(meta) => {
-                let aside = self.fresh();
-                renameat(&parent.fd, &name, CWD, &aside).during(step)?;
-                Some((aside.into_os_string(), meta))
-            }
+            Some(meta) => self.set_aside(parent.fd.as_fd(), &name, &meta).during(step)?,
             None => None,
         };
-        renameat(CWD, source, &parent.fd, &name).during(step)?;
-        self.guests.push(Guest { name, time: time.placed().during(step)?, before, end });
+        match renameat(CWD, source, &parent.fd, &name) {
+            // On a mount of the container, such as /dev.
+            Err(Errno::XDEV) => copy_in(source, parent.fd.as_fd(), &name, &end).during(step)?,
+            other => other.during(step)?,
+        }
+        self.present.push(Guest { name, time: time.placed().during(step)?, before, end });
         Ok(())
+    }
+
+    /// Moves away what is at a target; what is empty and on another mount, such as what was just made there, is removed.
+    fn set_aside(
+        &mut self,
+        parent: BorrowedFd<'_>,
+        name: &OsStr,
+        meta: &Meta,
+    ) -> io::Result<Option<(OsString, Meta)>> {
+        let aside = self.fresh();
+        match renameat(parent, name, CWD, &aside) {
+            Ok(()) => Ok(Some((aside.into_os_string(), *meta))),
+            Err(Errno::XDEV) if meta.is_directory() => {
+                Ok(unlinkat(parent, name, AtFlags::REMOVEDIR).map(|()| None)?)
+            }
+            Err(Errno::XDEV) if meta.size == 0 => {
+                Ok(unlinkat(parent, name, AtFlags::empty()).map(|()| None)?)
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// What the container itself has mounted, such as /etc/hosts, cannot be moved: its content is lent.
@@ -252,13 +269,13 @@ impl<'a> Guests<'a> {
         let mut content = Vec::new();
         file.read_to_end(&mut content)?;
         rewrite(&file, &fs::read(source)?)?;
-        self.guests.push(Guest { name, time, before: None, end: End::Restore(file, content) });
+        self.present.push(Guest { name, time, before: None, end: End::Restore(file, content) });
         Ok(())
     }
 
     /// Takes everything out again, the last first. Returns what was moved away and back.
-    pub(super) fn take_out(mut self) -> Result<HashSet<((u32, u32), u64)>, Failure> {
-        while let Some(guest) = self.guests.pop() {
+    pub(super) fn take_out(mut self) -> Result<HashSet<entry::Number>, Failure> {
+        while let Some(guest) = self.present.pop() {
             let name = guest.name.to_string_lossy().into_owned();
             self.take_one_out(guest).during(|| format!("take `{name}` out of the tree again"))?;
         }
@@ -332,4 +349,26 @@ fn copy_back(parent: BorrowedFd<'_>, name: &OsStr, path: &Path) -> io::Result<()
         io::copy(&mut copy, &mut original)?;
     }
     Ok(())
+}
+
+/// Makes an empty directory with this mode.
+fn make_directory(path: &Path, mode: u32) -> Result<(), Failure> {
+    let step = || format!("make `{}`", path.display());
+    mkdirat(CWD, path, Mode::RWXU).during(step)?;
+    rustix::fs::chmod(path, Mode::from_raw_mode(mode)).during(step)
+}
+
+/// Copies where nothing can be moved. A cache is not written back from there, so that is refused.
+fn copy_in(source: &Path, parent: BorrowedFd<'_>, name: &OsStr, end: &End) -> io::Result<()> {
+    if !matches!(end, End::Remove) {
+        return Err(io::Error::other(
+            "it is on another mount of the container, where only copies can be put",
+        ));
+    }
+    let meta = entry::look(CWD, source.as_os_str())?.ok_or(io::ErrorKind::NotFound)?;
+    if !meta.is_directory() {
+        return entry::copy(CWD, source.as_os_str(), &meta, parent, name);
+    }
+    let copy = entry::make_directory(parent, name)?;
+    layers::apply(layers::open(source)?.as_fd(), copy.as_fd())
 }

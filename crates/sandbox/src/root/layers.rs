@@ -12,7 +12,7 @@ use rustix::fs::{AtFlags, CWD, linkat};
 use super::entry::{self, Meta, at};
 
 /// Where the first of several hard links was laid: its directory and name.
-type Links = HashMap<((u32, u32), u64), (OwnedFd, Vec<u8>)>;
+type Links = HashMap<entry::Number, (OwnedFd, Vec<u8>)>;
 
 /// Applies one layer; those below it have been applied before.
 pub(super) fn apply(layer: BorrowedFd<'_>, tree: BorrowedFd<'_>) -> io::Result<()> {

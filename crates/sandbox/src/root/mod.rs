@@ -1,16 +1,18 @@
-//! The way for places where nothing can be mounted: the layers are copied into a tree of real files, the command runs in it,
+//! The ways for places where nothing can be mounted: the layers are copied into a tree of real files, the command runs in it,
 //! and what it changed is found by comparing.
 //!
-//! What it does not give: a network namespace (asked for, it is an error), a size for tmpfs mounts, mounts that refuse
-//! writing (a write goes to a copy), and, where the tree is entered by `chroot`, a /proc. It is for containers that are
+//! What they do not give: a network namespace (asked for, it is an error), a size for tmpfs mounts, mounts that refuse
+//! writing (a write goes to a copy), and, where the tree is entered by `chroot`, a /proc. They are for containers that are
 //! thrown away afterwards: a command shares the pids and the network of the container, and is root of it.
 
+mod container;
 mod entry;
 mod guests;
 mod layers;
 mod snapshot;
 
 use std::{
+    ffi::OsStr,
     fs, io,
     os::fd::{AsFd, OwnedFd},
     path::{Path, PathBuf},
@@ -21,6 +23,7 @@ use std::{
     time::Duration,
 };
 
+pub use container::{Container, DISPOSABLE_MARK};
 use rustix::{
     process::{DumpableBehavior, set_dumpable_behavior},
     thread::CapabilitySet,
@@ -43,7 +46,7 @@ const KEPT: usize = 2;
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
-/// Runs commands in trees of real files, without mounts and namespaces.
+/// Runs commands in trees of real files that `chroot` enters, without mounts and namespaces.
 #[derive(Debug)]
 pub struct Root {
     base: PathBuf,
@@ -60,7 +63,7 @@ struct Tree {
 }
 
 /// A directory, whatever its name is now; `None` where the file system cannot tell it from a later one.
-type Identity = Option<((u32, u32), u64, entry::Time)>;
+type Identity = Option<(entry::Number, entry::Time)>;
 
 impl Root {
     /// Keeps its trees in a directory that it makes in `scratch`, and removes with itself.
@@ -84,23 +87,22 @@ impl Root {
     }
 
     /// Returns a tree with exactly these layers, lowest first: one that has the lower of them already, or a new one.
-    fn tree(&self, wanted: &[(PathBuf, OwnedFd)]) -> Result<Tree, Failure> {
-        let identities = wanted
-            .iter()
-            .map(|(path, layer)| identity(layer).during(|| format!("look at the layer `{}`", path.display())))
-            .collect::<Result<Vec<_>, _>>()?;
+    fn tree(&self, wanted: &[(PathBuf, OwnedFd)]) -> Result<(Tree, OwnedFd), Failure> {
+        let identities = identities(wanted)?;
         let mut tree = self.kept(&identities).map_or_else(|| self.fresh(), Ok)?;
-        let step = || format!("open `{}`", tree.place.display());
-        let root = layers::open(&tree.place.join("tree")).during(step)?;
-        for (index, (path, layer)) in wanted.iter().enumerate().skip(tree.layers.len()) {
-            let laid = layers::apply(layer.as_fd(), root.as_fd());
-            if let Err(error) = laid {
-                let _ = fs::remove_dir_all(&tree.place);
-                return Err(error).during(|| format!("copy the layer `{}`", path.display()));
+        let laid = layers::open(&tree.place.join("tree"))
+            .during(|| format!("open `{}`", tree.place.display()))
+            .and_then(|root| lay_missing(&root, wanted, tree.layers.len()).map(|()| root));
+        match laid {
+            Ok(root) => {
+                tree.layers = identities;
+                Ok((tree, root))
             }
-            tree.layers.push(identities[index]);
+            Err(failure) => {
+                let _ = fs::remove_dir_all(&tree.place);
+                Err(failure)
+            }
         }
-        Ok(tree)
     }
 
     /// Takes the kept tree that has the most of these layers.
@@ -132,36 +134,6 @@ impl Root {
             let _ = fs::remove_dir_all(oldest.place);
         }
     }
-
-    fn run_in(
-        &self,
-        tree: &mut Tree,
-        spec: &RunSpec,
-        upper: &OwnedFd,
-        output: &mut dyn FnMut(Stream, &[u8]),
-        cancel: &Cancel,
-    ) -> Result<Finished, Error> {
-        let (path, aside) = (tree.place.join("tree"), tree.place.join("aside"));
-        let root = layers::open(&path).during(|| format!("open `{}`", path.display()))?;
-        let before = Snapshot::take(root.as_fd()).during(|| "look at the files of the layers")?;
-        // A change within the same tick of the clock could not be told from none.
-        std::thread::sleep(TICK);
-        let mut guests = Guests::new(root.as_fd(), &aside);
-        if let Err(failure) = guests.place_all(spec, true) {
-            // A cache that was moved in already has to go back.
-            guests.take_out()?;
-            return Err(failure.into());
-        }
-        let order = Order { spec: bare(spec), ground: Ground::Directory(path.clone()), probe: false };
-        let finished = supervise::run(&order, output, cancel);
-        let moved = guests.take_out()?;
-        let finished = finished?;
-        let lowers = open_all(spec.lowers.iter())?;
-        let lowers: Vec<OwnedFd> = lowers.into_iter().map(|(_, fd)| fd).collect();
-        snapshot::write_difference(&before, root.as_fd(), upper.as_fd(), &lowers, &moved)
-            .during(|| "find the changes of the command")?;
-        Ok(finished)
-    }
 }
 
 impl Drop for Root {
@@ -181,30 +153,23 @@ impl Sandbox for Root {
         output: &mut dyn FnMut(Stream, &[u8]),
         cancel: &Cancel,
     ) -> Result<Finished, Error> {
-        overlay::check(spec, usize::MAX)?;
-        if spec.network == Network::None {
-            return Err(Error::Unsupported {
-                sandbox: "root",
-                what: "`--network=none`: it cannot make a network namespace".to_owned(),
-                help: "run the build where the overlay isolation works, or leave the flag out".to_owned(),
-            });
-        }
-        // The command is root of the same container: nothing of ours may be read through a /proc that it finds.
-        set_dumpable_behavior(DumpableBehavior::NotDumpable).during(|| "shield the program")?;
-        let upper = layers::open(&spec.upper).during(|| format!("open `{}`", spec.upper.display()))?;
-        let continued = !entry::names(upper.as_fd()).during(|| "look into the upper directory")?.is_empty();
-        let changes = continued.then_some(&spec.upper);
-        let mut tree = self.tree(&open_all(spec.lowers.iter().rev().chain(changes))?)?;
+        check(spec)?;
         if cancel.is_cancelled() {
-            self.keep(tree);
             return Err(Error::Cancelled);
         }
-        match self.run_in(&mut tree, spec, &upper, output, cancel) {
-            Ok(finished) => {
-                if continued {
-                    tree.layers.pop();
-                }
-                tree.layers.push(identity(&upper).during(|| "look at the upper directory")?);
+        let changes = Changes::open(spec)?;
+        let (mut tree, root) = self.tree(&changes.layers)?;
+        let bench = Bench {
+            root: &root,
+            aside: &tree.place.join("aside"),
+            hidden: None,
+            devices: true,
+            ground: Ground::Directory(tree.place.join("tree")),
+        };
+        let ran = bench.run(spec, &changes, output, cancel);
+        match ran.and_then(|finished| Ok((finished, outcome(tree.layers.split_off(0), &changes)?))) {
+            Ok((finished, layers)) => {
+                tree.layers = layers;
                 self.keep(tree);
                 Ok(finished)
             }
@@ -216,9 +181,107 @@ impl Sandbox for Root {
     }
 }
 
-/// What the process that runs the command needs to know: not the secrets, which lie in the tree already.
-fn bare(spec: &RunSpec) -> RunSpec {
-    RunSpec { mounts: Vec::new(), ..spec.clone() }
+/// The layers of a command and where its changes go.
+struct Changes {
+    /// All that lies in the tree before, lowest first: the layers, and the earlier part of the changes if there is one.
+    layers: Vec<(PathBuf, OwnedFd)>,
+    /// The layers alone, topmost first.
+    lowers: Vec<OwnedFd>,
+    upper: OwnedFd,
+    continued: bool,
+}
+
+impl Changes {
+    fn open(spec: &RunSpec) -> Result<Self, Failure> {
+        let upper = layers::open(&spec.upper).during(|| format!("open `{}`", spec.upper.display()))?;
+        let continued = !entry::names(upper.as_fd()).during(|| "look into the upper directory")?.is_empty();
+        let earlier = continued.then_some(&spec.upper);
+        let layers = open_all(spec.lowers.iter().rev().chain(earlier))?;
+        let lowers = open_all(spec.lowers.iter())?.into_iter().map(|(_, layer)| layer).collect();
+        Ok(Self { layers, lowers, upper, continued })
+    }
+}
+
+/// A tree made ready, for one command.
+struct Bench<'a> {
+    root: &'a OwnedFd,
+    aside: &'a Path,
+    /// A name in the root that is not the image's.
+    hidden: Option<&'a OsStr>,
+    /// Whether /dev has to be made.
+    devices: bool,
+    ground: Ground,
+}
+
+impl Bench<'_> {
+    fn run(
+        self,
+        spec: &RunSpec,
+        changes: &Changes,
+        output: &mut dyn FnMut(Stream, &[u8]),
+        cancel: &Cancel,
+    ) -> Result<Finished, Error> {
+        // The command is root of the same container: nothing of ours may be read through a /proc that it finds.
+        set_dumpable_behavior(DumpableBehavior::NotDumpable).during(|| "shield the program")?;
+        // What an earlier command left of what stood in for its mounts.
+        layers::open(self.aside)
+            .and_then(|aside| entry::clear(aside.as_fd()))
+            .during(|| "empty the directory aside")?;
+        let before =
+            Snapshot::take(self.root.as_fd(), self.hidden).during(|| "look at the files of the layers")?;
+        // A change within the same tick of the clock could not be told from none.
+        std::thread::sleep(TICK);
+        let mut guests = Guests::new(self.root.as_fd(), self.aside);
+        if let Err(failure) = guests.place_all(spec, self.devices) {
+            // A cache that was moved in already has to go back.
+            guests.take_out()?;
+            return Err(failure.into());
+        }
+        // The secrets lie in the tree already.
+        let alone = RunSpec { mounts: Vec::new(), ..spec.clone() };
+        let order = Order { spec: alone, ground: self.ground, probe: false };
+        let finished = supervise::run(&order, output, cancel);
+        let moved = guests.take_out()?;
+        let finished = finished?;
+        snapshot::write_difference(
+            &before,
+            self.root.as_fd(),
+            changes.upper.as_fd(),
+            &changes.lowers,
+            &moved,
+        )
+        .during(|| "find the changes of the command")?;
+        Ok(finished)
+    }
+}
+
+/// Refuses what cannot be honoured.
+fn check(spec: &RunSpec) -> Result<(), Error> {
+    overlay::check(spec, usize::MAX)?;
+    if spec.network == Network::None {
+        return Err(Error::Unsupported {
+            sandbox: "root",
+            what: "`--network=none`: it cannot make a network namespace".to_owned(),
+            help: "run the build where the overlay isolation works, or leave the flag out".to_owned(),
+        });
+    }
+    Ok(())
+}
+
+/// Lays the layers from the `there`th on over those below them.
+fn lay_missing(root: &OwnedFd, wanted: &[(PathBuf, OwnedFd)], there: usize) -> Result<(), Failure> {
+    wanted.iter().skip(there).try_for_each(|(path, layer)| {
+        layers::apply(layer.as_fd(), root.as_fd()).during(|| format!("copy the layer `{}`", path.display()))
+    })
+}
+
+/// Returns what a tree holds after a command: its changes are the topmost layer.
+fn outcome(mut layers: Vec<Identity>, changes: &Changes) -> Result<Vec<Identity>, Failure> {
+    if changes.continued {
+        layers.pop();
+    }
+    layers.push(identity(&changes.upper).during(|| "look at the upper directory")?);
+    Ok(layers)
 }
 
 fn open_all<'a>(paths: impl Iterator<Item = &'a PathBuf>) -> Result<Vec<(PathBuf, OwnedFd)>, Failure> {
@@ -230,7 +293,14 @@ fn open_all<'a>(paths: impl Iterator<Item = &'a PathBuf>) -> Result<Vec<(PathBuf
         .collect()
 }
 
+fn identities(layers: &[(PathBuf, OwnedFd)]) -> Result<Vec<Identity>, Failure> {
+    let look = |(path, layer): &(PathBuf, OwnedFd)| {
+        identity(layer).during(|| format!("look at the layer `{}`", path.display()))
+    };
+    layers.iter().map(look).collect()
+}
+
 fn identity(directory: &OwnedFd) -> io::Result<Identity> {
     let meta = entry::meta_of(directory.as_fd())?;
-    Ok(meta.born.map(|born| (meta.device, meta.inode, born)))
+    Ok(meta.born.map(|born| (meta.identity(), born)))
 }

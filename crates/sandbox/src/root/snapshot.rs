@@ -39,12 +39,15 @@ struct Inside {
 pub(super) struct Snapshot {
     meta: Meta,
     inside: Inside,
+    hidden: Option<OsString>,
 }
 
 impl Snapshot {
-    /// Looks at every entry below a directory.
-    pub(super) fn take(tree: BorrowedFd<'_>) -> io::Result<Self> {
-        Ok(Self { meta: entry::meta_of(tree)?, inside: look_inside(tree)? })
+    /// Looks at every entry below a directory, but for the one of its entries that is `hidden`.
+    pub(super) fn take(tree: BorrowedFd<'_>, hidden: Option<&OsStr>) -> io::Result<Self> {
+        let mut inside = look_inside(tree)?;
+        inside.entries.retain(|node| Some(node.name.as_os_str()) != hidden);
+        Ok(Self { meta: entry::meta_of(tree)?, inside, hidden: hidden.map(OsStr::to_owned) })
     }
 }
 
@@ -73,7 +76,7 @@ pub(super) fn write_difference(
     tree: BorrowedFd<'_>,
     upper: BorrowedFd<'_>,
     lowers: &[OwnedFd],
-    moved: &HashSet<((u32, u32), u64)>,
+    moved: &HashSet<entry::Number>,
 ) -> io::Result<()> {
     let now = entry::meta_of(tree)?;
     let changed = differs(&before.meta, &now) || entry::attributes(tree)? != before.inside.attributes;
@@ -81,7 +84,7 @@ pub(super) fn write_difference(
     // The descriptor is the first and only value of the cell.
     let _ = fd.set(upper.try_clone_to_owned()?);
     let target = Target { parent: None, name: OsStr::new(""), source: tree, opaque: false, fd };
-    let mut writer = Writer { lowers, moved, links: HashMap::new() };
+    let mut writer = Writer { lowers, moved, hidden: before.hidden.as_deref(), links: HashMap::new() };
     writer.directory(Some(&before.inside), tree, &target)?;
     // As overlayfs has it: the root of a layer shows the root of the whole.
     if changed || !entry::names(upper)?.is_empty() {
@@ -148,9 +151,11 @@ impl Target<'_> {
 
 struct Writer<'a> {
     lowers: &'a [OwnedFd],
-    moved: &'a HashSet<((u32, u32), u64)>,
+    moved: &'a HashSet<entry::Number>,
+    /// A name in the root that is not looked at.
+    hidden: Option<&'a OsStr>,
     /// Where the first of several hard links was written.
-    links: HashMap<((u32, u32), u64), (OwnedFd, OsString)>,
+    links: HashMap<entry::Number, (OwnedFd, OsString)>,
 }
 
 impl Writer<'_> {
@@ -164,6 +169,9 @@ impl Writer<'_> {
         let old = before.map_or(&[][..], |inside| &inside.entries);
         let mut next = 0;
         for name in entry::names(tree)? {
+            if target.parent.is_none() && Some(name.as_os_str()) == self.hidden {
+                continue;
+            }
             while old.get(next).is_some_and(|node| node.name < name) {
                 self.removed(&old[next], target)?;
                 next += 1;

@@ -12,22 +12,48 @@ use slipway_sandbox::{
 };
 
 /// The place of one case.
-pub struct Bed {
-    pub spec: RunSpec,
-    pub base: PathBuf,
-    pub cancel: Cancel,
+pub(crate) struct Bed {
+    pub(crate) spec: RunSpec,
+    pub(crate) base: PathBuf,
+    kit: PathBuf,
+    pub(crate) cancel: Cancel,
     _keep: tempfile::TempDir,
 }
 
+/// Puts together what beds are made of, before a way that empties the container's own file system removes it.
+pub(crate) fn make_kit(kit: &Path, busybox: &Path) {
+    fs::create_dir_all(kit.join("client")).unwrap();
+    fs::copy(busybox, kit.join("busybox")).unwrap();
+    let client = kit.join("client");
+    let maps = fs::read_to_string("/proc/self/maps").unwrap();
+    for path in maps.lines().filter_map(|line| line.find('/').map(|at| &line[at..])) {
+        let copy = client.join(&path[1..]);
+        if path.contains(".so") && !copy.exists() {
+            fs::create_dir_all(copy.parent().unwrap()).unwrap();
+            fs::copy(path, copy).unwrap();
+        }
+    }
+    // The loader's name in the program goes through links of the distribution.
+    if fs::read_link("/lib").is_ok() {
+        std::os::unix::fs::symlink("usr/lib", client.join("lib")).unwrap();
+    }
+    for entry in fs::read_dir("/lib64").into_iter().flatten() {
+        let loader = entry.unwrap().path();
+        fs::create_dir_all(client.join("lib64")).unwrap();
+        fs::copy(&loader, client.join("lib64").join(loader.file_name().unwrap())).unwrap();
+    }
+    fs::copy("/proc/self/exe", client.join("client")).unwrap();
+}
+
 /// What one run gave.
-pub struct Outcome {
-    pub result: Result<Finished, Error>,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Outcome {
+    pub(crate) result: Result<Finished, Error>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl Bed {
-    pub fn new(scratch: &Path, busybox: &Path) -> Self {
+    pub(crate) fn new(scratch: &Path, kit: &Path) -> Self {
         let keep = tempfile::Builder::new().prefix("bed").tempdir_in(scratch).unwrap();
         let base = keep.path().to_owned();
         let lower = base.join("lower");
@@ -36,7 +62,7 @@ impl Bed {
         }
         fs::set_permissions(lower.join("tmp"), fs::Permissions::from_mode(0o1777)).unwrap();
         fs::set_permissions(&lower, fs::Permissions::from_mode(0o755)).unwrap();
-        fs::copy(busybox, lower.join("bin/busybox")).unwrap();
+        fs::copy(kit.join("busybox"), lower.join("bin/busybox")).unwrap();
         fs::set_permissions(lower.join("bin/busybox"), fs::Permissions::from_mode(0o755)).unwrap();
         for applet in APPLETS {
             std::os::unix::fs::symlink("busybox", lower.join("bin").join(applet)).unwrap();
@@ -63,17 +89,17 @@ impl Bed {
             resolv_conf: "nameserver 192.0.2.1\n".into(),
             ..RunSpec::default()
         };
-        Self { spec, base, cancel: Cancel::new(), _keep: keep }
+        Self { spec, base, kit: kit.to_owned(), cancel: Cancel::new(), _keep: keep }
     }
 
     /// Runs a shell script.
-    pub fn sh(&mut self, sandbox: &dyn Sandbox, script: &str) -> Outcome {
+    pub(crate) fn sh(&mut self, sandbox: &dyn Sandbox, script: &str) -> Outcome {
         self.spec.args = vec!["/bin/sh".into(), "-c".into(), script.into()];
         self.run(sandbox)
     }
 
     /// Runs what the specification says.
-    pub fn run(&self, sandbox: &dyn Sandbox) -> Outcome {
+    pub(crate) fn run(&self, sandbox: &dyn Sandbox) -> Outcome {
         let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
         let mut take = |stream, bytes: &[u8]| match stream {
             Stream::Stdout => stdout.extend_from_slice(bytes),
@@ -85,12 +111,12 @@ impl Bed {
     }
 
     /// Adds a mount.
-    pub fn mount(&mut self, target: &str, source: MountSource) {
+    pub(crate) fn mount(&mut self, target: &str, source: MountSource) {
         self.spec.mounts.push(Mount { target: target.into(), source });
     }
 
     /// Makes a directory with files beside the layers.
-    pub fn tree(&self, name: &str, files: &[(&str, &str)]) -> PathBuf {
+    pub(crate) fn tree(&self, name: &str, files: &[(&str, &str)]) -> PathBuf {
         let path = self.base.join(name);
         fs::create_dir_all(&path).unwrap();
         for (file, content) in files {
@@ -101,45 +127,19 @@ impl Bed {
         path
     }
 
-    /// Copies this very program and the libraries that it uses into the lowest layer.
-    pub fn add_this_program(&self, name: &str) {
-        let lower = self.spec.lowers.last().unwrap();
-        let maps = fs::read_to_string("/proc/self/maps").unwrap();
-        for path in maps.lines().filter_map(|line| line.find('/').map(|at| &line[at..])) {
-            let copy = lower.join(&path[1..]);
-            if path.contains(".so") && !copy.exists() {
-                fs::create_dir_all(copy.parent().unwrap()).unwrap();
-                fs::copy(path, copy).unwrap();
-            }
-        }
-        // The loader's name in the program goes through links of the distribution.
-        for folder in ["lib", "lib64"] {
-            if let (Ok(link), false) =
-                (fs::read_link(Path::new("/").join(folder)), lower.join(folder).exists())
-            {
-                std::os::unix::fs::symlink(link, lower.join(folder)).unwrap();
-            }
-        }
-        for entry in fs::read_dir("/lib64").into_iter().flatten() {
-            let link = entry.unwrap().path();
-            let to = fs::canonicalize(&link).unwrap();
-            let place = lower.join("usr/lib64");
-            fs::create_dir_all(&place).unwrap();
-            if to.to_str().unwrap().contains("ld-linux") {
-                fs::copy(to, place.join(link.file_name().unwrap())).unwrap();
-            }
-        }
-        fs::copy("/proc/self/exe", lower.join(&name[1..])).unwrap();
+    /// Adds this very program and the libraries that it uses, as a lowest layer, under the name `/client`.
+    pub(crate) fn add_this_program(&mut self) {
+        self.spec.lowers.push(self.kit.join("client"));
     }
 
     /// Returns owner, group and mode of a file as this process sees it.
-    pub fn seen_inside(&self, path: &Path) -> (u32, u32, u32) {
+    pub(crate) fn seen_inside(path: &Path) -> (u32, u32, u32) {
         let found = fs::symlink_metadata(path).unwrap();
         (found.uid(), found.gid(), found.mode() & 0o7777)
     }
 
     /// Lists what lies in `upper`, sorted: `path/` for directories, `path!` for whiteouts, `path` for others.
-    pub fn upper(&self) -> Vec<String> {
+    pub(crate) fn upper(&self) -> Vec<String> {
         let mut found = Vec::new();
         list(&self.spec.upper, Path::new(""), &mut found);
         found.sort();
@@ -165,7 +165,7 @@ fn list(base: &Path, below: &Path, found: &mut Vec<String>) {
 }
 
 /// Returns whether a process with this argument runs on the machine.
-pub fn runs(argument: &str) -> bool {
+pub(crate) fn runs(argument: &str) -> bool {
     fs::read_dir("/proc").unwrap().any(|entry| {
         let command = fs::read(entry.unwrap().path().join("cmdline")).unwrap_or_default();
         command.split(|byte| *byte == 0).any(|word| word == argument.as_bytes())
@@ -173,7 +173,7 @@ pub fn runs(argument: &str) -> bool {
 }
 
 /// Returns the files below a directory that hold these bytes.
-pub fn holds(base: &Path, bytes: &[u8]) -> Vec<PathBuf> {
+pub(crate) fn holds(base: &Path, bytes: &[u8]) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(base).unwrap() {
         let path = entry.unwrap().path();

@@ -6,28 +6,49 @@ use std::{
 };
 
 use slipway_sandbox::{
-    Exit, Sandbox,
+    Exit, Sandbox, Way,
     spec::{MountSource, Network, User},
 };
 
 use crate::bed::{Bed, Outcome};
 
 /// One case.
-pub struct Case {
-    pub name: &'static str,
+pub(crate) struct Case {
+    pub(crate) name: &'static str,
     /// Prepares the place beyond the usual.
-    pub arrange: fn(&mut Bed),
+    pub(crate) arrange: fn(&mut Bed),
     /// What a shell runs.
-    pub script: &'static str,
-    pub exit: Exit,
+    pub(crate) script: &'static str,
+    pub(crate) exit: Exit,
     /// The whole of stdout.
-    pub stdout: &'static str,
+    pub(crate) stdout: &'static str,
     /// What lies in `upper` afterwards, as [`Bed::upper`] lists it; `etc/` is left out, which a mount point may bring.
-    pub upper: &'static [&'static str],
+    pub(crate) upper: &'static [&'static str],
     /// What else has to hold.
-    pub check: fn(&Bed, &Outcome) -> Result<(), String>,
-    /// Asks for what only mounts and namespaces give.
-    pub overlay_only: bool,
+    pub(crate) check: fn(&Bed, &Outcome) -> Result<(), String>,
+    pub(crate) needs: Needs,
+}
+
+/// What a case asks of a way.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Needs {
+    Nothing,
+    /// A root that is not the container's own.
+    Inside,
+    /// A /proc.
+    Proc,
+    /// What only mounts and namespaces give.
+    Overlay,
+}
+
+impl Needs {
+    pub(crate) fn met_by(self, way: Way) -> bool {
+        match way {
+            Way::Granted | Way::Nested => true,
+            Way::Container => matches!(self, Self::Nothing | Self::Proc),
+            Way::Root => matches!(self, Self::Nothing | Self::Inside),
+        }
+    }
 }
 
 const USUAL: Case = Case {
@@ -38,12 +59,12 @@ const USUAL: Case = Case {
     stdout: "",
     upper: &[],
     check: |_, _| Ok(()),
-    overlay_only: false,
+    needs: Needs::Nothing,
 };
 
 impl Case {
     /// Runs it and says what is wrong.
-    pub fn run(&self, bed: &mut Bed, sandbox: &dyn Sandbox) -> Result<(), String> {
+    pub(crate) fn run(&self, bed: &mut Bed, sandbox: &dyn Sandbox) -> Result<(), String> {
         (self.arrange)(bed);
         let outcome = if bed.spec.args.is_empty() { bed.sh(sandbox, self.script) } else { bed.run(sandbox) };
         match &outcome.result {
@@ -91,7 +112,7 @@ fn ensure(holds: bool, why: impl FnOnce() -> String) -> Result<(), String> {
     if holds { Ok(()) } else { Err(why()) }
 }
 
-pub const ALL: &[Case] = &[
+pub(crate) const ALL: &[Case] = &[
     Case { name: "success", script: "true", ..USUAL },
     Case { name: "exit code", script: "exit 42", exit: Exit::Code(42), ..USUAL },
     Case { name: "exit code of 255", script: "exit 255", exit: Exit::Code(255), ..USUAL },
@@ -122,7 +143,7 @@ pub const ALL: &[Case] = &[
     Case {
         name: "open files",
         script: "for n in $(seq 0 99); do [ -e /proc/self/fd/$n ] && echo $n; done; true",
-        overlay_only: true,
+        needs: Needs::Proc,
         stdout: "0\n1\n2\n",
         ..USUAL
     },
@@ -131,7 +152,9 @@ pub const ALL: &[Case] = &[
         script: "head -c 300000000 /dev/zero >/dev/null",
         check: |_, outcome| {
             let usage = outcome.result.as_ref().unwrap().usage;
-            ensure(usage.system.as_micros() > 0 && usage.max_rss > 100_000, || format!("{usage:?}"))
+            ensure((usage.user + usage.system).as_micros() > 0 && usage.max_rss > 100_000, || {
+                format!("{usage:?}")
+            })
         },
         ..USUAL
     },
@@ -226,8 +249,8 @@ pub const ALL: &[Case] = &[
         upper: &["dir/", "dir/b", "other/", "other/c"],
         check: |bed, _| {
             let found = [
-                bed.seen_inside(&bed.spec.upper.join("dir")),
-                bed.seen_inside(&bed.spec.upper.join("other/c")),
+                Bed::seen_inside(&bed.spec.upper.join("dir")),
+                Bed::seen_inside(&bed.spec.upper.join("other/c")),
             ];
             ensure(found[0].2 == 0o700 && found[1].0 == 5, || format!("{found:?}"))?;
             let time = fs::metadata(bed.spec.upper.join("dir/b")).unwrap().mtime();
@@ -254,7 +277,7 @@ pub const ALL: &[Case] = &[
         upper: &["-x", "a b", "empty/", "link", "pipe", "ü"],
         check: |bed, _| {
             let link = fs::read_link(bed.spec.upper.join("link")).unwrap();
-            ensure(link.to_str() == Some("/nowhere"), || format!("{link:?}"))
+            ensure(link.to_str() == Some("/nowhere"), || link.display().to_string())
         },
         ..USUAL
     },
@@ -263,7 +286,7 @@ pub const ALL: &[Case] = &[
         script: "touch /f; chown 1234:99 /f; chmod 4711 /f",
         upper: &["f"],
         check: |bed, _| {
-            let found = bed.seen_inside(&bed.spec.upper.join("f"));
+            let found = Bed::seen_inside(&bed.spec.upper.join("f"));
             ensure(found == (1234, 99, 0o4711), || format!("{found:?}"))
         },
         ..USUAL
@@ -316,7 +339,7 @@ pub const ALL: &[Case] = &[
         arrange: |bed| bed.spec.user = app(),
         script: "grep CapEff /proc/self/status; echo again >/dev/stdout",
         stdout: "CapEff:\t0000000000000000\nagain\n",
-        overlay_only: true,
+        needs: Needs::Proc,
         ..USUAL
     },
     Case {
@@ -330,7 +353,7 @@ pub const ALL: &[Case] = &[
         upper: &["srv/", "srv/app/", "srv/app/x/", "srv/app/x/mine"],
         check: |bed, _| {
             for path in ["srv", "srv/app/x"] {
-                let found = bed.seen_inside(&bed.spec.upper.join(path));
+                let found = Bed::seen_inside(&bed.spec.upper.join(path));
                 ensure(found == (1234, 1235, 0o755), || format!("{path}: {found:?}"))?;
             }
             Ok(())
@@ -353,13 +376,14 @@ pub const ALL: &[Case] = &[
                 .map_err(|e| e.to_string())
         },
         upper: ANYTHING,
+        needs: Needs::Inside,
         ..USUAL
     },
     Case {
         name: "capabilities are the usual ones",
         script: "grep -e CapEff -e CapBnd -e CapInh -e CapAmb -e NoNewPrivs -e ^Seccomp: /proc/self/status",
         stdout: "CapInh:\t0000000000000000\nCapEff:\tUSUAL\nCapBnd:\tUSUAL\nCapAmb:\t0000000000000000\nNoNewPrivs:\t0\nSeccomp:\t2\n",
-        overlay_only: true,
+        needs: Needs::Overlay,
         ..USUAL
     },
     Case {
@@ -374,7 +398,7 @@ pub const ALL: &[Case] = &[
         script: "for f in /proc/sys/kernel/core_pattern /proc/sys/vm/swappiness /proc/sysrq-trigger /proc/irq/0/smp_affinity \
                  /sys/kernel/mm/ksm/run; do [ -e $f ] && (echo 1 >$f) 2>/dev/null && echo \"wrote $f\"; done; \
                  head -c1 /proc/kcore; head -c1 /proc/keys; ls /sys/firmware; true",
-        overlay_only: true,
+        needs: Needs::Overlay,
         ..USUAL
     },
     Case {
@@ -382,7 +406,7 @@ pub const ALL: &[Case] = &[
         script: "touch /tmp/x; rm /tmp/x; mknod /tmp/disk b 254 0 && head -c1 /tmp/disk >/dev/null 2>&1 && echo read; rm -f /tmp/disk; \
                  mknod /dev/mem c 1 1 && head -c1 /dev/mem >/dev/null 2>&1 && echo read; true",
         upper: &["tmp/"],
-        overlay_only: true,
+        needs: Needs::Overlay,
         ..USUAL
     },
     Case {
@@ -390,7 +414,7 @@ pub const ALL: &[Case] = &[
         script: "echo x >/dev/null; head -c 3 /dev/zero | wc -c; head -c 5 /dev/urandom | wc -c; echo err >/dev/stderr; \
                  cat /dev/fd/0; ls -d /dev/pts/ptmx /dev/shm /dev/mqueue; (echo x >/dev/full) 2>/dev/null || echo full",
         stdout: "3\n5\n/dev/mqueue\n/dev/pts/ptmx\n/dev/shm\nfull\n",
-        overlay_only: true,
+        needs: Needs::Overlay,
         ..USUAL
     },
     Case {
@@ -398,7 +422,7 @@ pub const ALL: &[Case] = &[
         script: "for p in /proc/[0-9]*; do t=$(readlink $p/exe 2>/dev/null); case $t in */bin/busybox|'') ;; *) echo $p $t;; esac; \
                  case $t in '') (: >>$p/exe) 2>/dev/null && echo wrote $p; head -c1 $p/exe 2>/dev/null;; esac; \
                  cat $p/environ >/dev/null 2>&1 && [ -z \"$t\" ] && [ -d $p/task ] && echo environ $p; done; true",
-        overlay_only: true,
+        needs: Needs::Proc,
         ..USUAL
     },
     Case {
@@ -413,7 +437,7 @@ pub const ALL: &[Case] = &[
             }
             ensure(outcome.stderr.lines().count() == 5, || outcome.stderr.clone())
         },
-        overlay_only: true,
+        needs: Needs::Overlay,
         ..USUAL
     },
     Case {
@@ -430,9 +454,9 @@ pub const ALL: &[Case] = &[
     },
     Case {
         name: "orphans are reaped",
-        script: "mkdir /dev/p; for i in 1 2 3; do (sleep 0.05 & echo $! >/dev/p/$i); done; sleep 0.3; \
-                 for i in 1 2 3; do kill -0 $(cat /dev/p/$i) 2>/dev/null && echo zombie; done; true",
-        overlay_only: true,
+        script: "mkdir /p; for i in 1 2 3; do (sleep 0.05 & echo $! >/p/$i); done; sleep 0.6; \
+                 for i in 1 2 3; do kill -0 $(cat /p/$i) 2>/dev/null && echo zombie; done; rm -r /p",
+        needs: Needs::Proc,
         ..USUAL
     },
     Case {
@@ -455,7 +479,7 @@ pub const ALL: &[Case] = &[
         },
         script: "cat /etc/resolv.conf; ls /run",
         stdout: "nameserver 192.0.2.1\nresolve\n",
-        overlay_only: true,
+        needs: Needs::Overlay,
         ..USUAL
     },
     Case {
@@ -469,7 +493,7 @@ pub const ALL: &[Case] = &[
         name: "shared memory of the usual size",
         script: "df -k /dev/shm | tail -n1 | tr -s ' ' | cut -d' ' -f2",
         stdout: "65536\n",
-        overlay_only: true,
+        needs: Needs::Overlay,
         ..USUAL
     },
     Case {
@@ -477,7 +501,7 @@ pub const ALL: &[Case] = &[
         arrange: |bed| bed.spec.shm_size = Some(1 << 20),
         script: "df -k /dev/shm | tail -n1 | tr -s ' ' | cut -d' ' -f2",
         stdout: "1024\n",
-        overlay_only: true,
+        needs: Needs::Overlay,
         ..USUAL
     },
     Case {
@@ -486,7 +510,7 @@ pub const ALL: &[Case] = &[
         script: "sed 1,2d /proc/self/net/dev | cut -d: -f1 | tr -d ' '; ifconfig lo 127.0.0.1 2>/dev/null; \
                  nc -w1 192.0.2.1 80 </dev/null 2>/dev/null && echo out; true",
         stdout: "lo\n",
-        overlay_only: true,
+        needs: Needs::Overlay,
         ..USUAL
     },
     Case {
@@ -507,7 +531,7 @@ pub const ALL: &[Case] = &[
         arrange: |bed| bind(bed, "source", "/mnt/in", true),
         script: "touch /mnt/in/x 2>/dev/null; rm /mnt/in/file 2>/dev/null; ls /mnt/in",
         stdout: "deep\nfile\n",
-        overlay_only: true,
+        needs: Needs::Overlay,
         ..USUAL
     },
     Case {
@@ -515,7 +539,7 @@ pub const ALL: &[Case] = &[
         arrange: |bed| bed.mount("/mnt", MountSource::Bind { path: "/dev".into(), readonly: true }),
         script: "touch /mnt/shm/slipway-was-here 2>/dev/null && echo wrote; rm /mnt/shm/slipway-was-here 2>/dev/null; \
                  (: >/mnt/null) 2>/dev/null; true",
-        overlay_only: true,
+        needs: Needs::Overlay,
         ..USUAL
     },
     Case {
@@ -574,7 +598,7 @@ pub const ALL: &[Case] = &[
             let time = fs::metadata(bed.spec.upper.join("srv")).unwrap().mtime();
             ensure(time == 1_000_000_000, || format!("mtime {time}"))
         },
-        overlay_only: true,
+        needs: Needs::Overlay,
         ..USUAL
     },
     Case {
@@ -595,6 +619,7 @@ pub const ALL: &[Case] = &[
         },
         // Where the link led through directories of the image, these are copied up.
         upper: ANYTHING,
+        needs: Needs::Inside,
         ..USUAL
     },
     Case {
@@ -612,7 +637,7 @@ pub const ALL: &[Case] = &[
             })
         },
         upper: ANYTHING,
-        overlay_only: true,
+        needs: Needs::Overlay,
         ..USUAL
     },
     Case {
@@ -639,7 +664,7 @@ pub const ALL: &[Case] = &[
         },
         script: "/dev/pipes/script",
         stdout: "from the script\n",
-        overlay_only: true,
+        needs: Needs::Nothing,
         ..USUAL
     },
     Case {
@@ -654,7 +679,7 @@ pub const ALL: &[Case] = &[
         arrange: |bed| bed.mount("/scratch", MountSource::Tmpfs { size: Some(1 << 20) }),
         script: "head -c 2000000 /dev/zero >/scratch/file 2>/dev/null || echo full",
         stdout: "full\n",
-        overlay_only: true,
+        needs: Needs::Overlay,
         ..USUAL
     },
     Case {
@@ -733,11 +758,11 @@ pub const ALL: &[Case] = &[
                     let _ = std::io::Write::write_all(&mut stream, b"hello from outside\n");
                 }
             });
-            bed.add_this_program("/bin/client");
+            bed.add_this_program();
             bed.spec.user = app();
             bed.mount("/run/agent.sock", MountSource::Socket { path, uid: 1234, gid: 1235, mode: 0o600 });
         },
-        script: "stat -c '%u %g %a %F' /run/agent.sock; exec /bin/client connect /run/agent.sock",
+        script: "stat -c '%u %g %a %F' /run/agent.sock; exec /client connect /run/agent.sock",
         stdout: "1234 1235 600 socket\nhello from outside\n",
         ..USUAL
     },
@@ -747,4 +772,4 @@ pub const ALL: &[Case] = &[
 const USUAL_CAPABILITIES: &str = "00000000a80425fb";
 
 /// Stands for a list that is not compared.
-pub const ANYTHING: &[&str] = &["*"];
+pub(crate) const ANYTHING: &[&str] = &["*"];

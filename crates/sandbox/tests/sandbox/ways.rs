@@ -7,26 +7,32 @@ use std::{
     process::Command,
 };
 
-use slipway_sandbox::{Cancel, Overlay, Root, Sandbox, Way};
+use slipway_sandbox::{Cancel, Container, Overlay, Root, Sandbox, Way};
 
-use crate::{bed::Bed, cases, special};
+use crate::{
+    bed::{Bed, make_kit},
+    cases, special,
+};
 
 /// The capabilities that the `baseline` level of Kubernetes' Pod Security Standards lets a pod ask for, without those that
 /// no build needs.
 const BASELINE: &str =
     "-all,+chown,+dac_override,+fowner,+fsetid,+setuid,+setgid,+setfcap,+setpcap,+sys_chroot,+mknod,+kill";
 
+type Brought = (&'static str, Way, fn() -> Start);
+
 /// Every way as the suite brings it about: its word, what of the library it is, and how to start it.
-const WAYS: [(&str, Way, fn() -> Start); 5] = [
+const WAYS: [Brought; 6] = [
     ("granted", Way::Granted, granted),
     ("nested", Way::Nested, nested),
     ("nested-covered", Way::Nested, nested_covered),
     ("user", Way::Granted, user),
     ("root", Way::Root, nested),
+    ("container", Way::Container, container),
 ];
 
 /// Runs the suite for one way, or starts itself once for each. Returns the exit code.
-pub fn main(args: &[String]) -> i32 {
+pub(crate) fn main(args: &[String]) -> i32 {
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     match words[..] {
         ["connect", path] => connect(path),
@@ -38,9 +44,9 @@ pub fn main(args: &[String]) -> i32 {
             let mut failed = false;
             for (way, _, start) in WAYS {
                 match start() {
-                    Ok(mut command) => {
-                        command.arg(way).args(filter);
-                        failed |= !command.status().unwrap().success();
+                    Ok(mut started) => {
+                        started.command.arg(way).args(filter);
+                        failed |= !started.command.status().unwrap().success();
                     }
                     Err(why) => println!("{way}: skipped: {why}"),
                 }
@@ -51,7 +57,7 @@ pub fn main(args: &[String]) -> i32 {
 }
 
 /// Returns the word for a way whose surroundings this process is in already.
-pub fn word(way: Way) -> &'static str {
+pub(crate) fn word(way: Way) -> &'static str {
     WAYS.iter().find(|(_, of, _)| *of == way).map_or("granted", |(word, ..)| word)
 }
 
@@ -59,6 +65,7 @@ fn sandbox(way: Way, scratch: &Path) -> Box<dyn Sandbox> {
     match way {
         Way::Granted => Box::new(Overlay::granted()),
         Way::Nested => Box::new(Overlay::nested()),
+        Way::Container => Box::new(Container::new()),
         Way::Root => Box::new(Root::new(scratch)),
     }
 }
@@ -69,8 +76,9 @@ fn way(word: &str) -> Way {
 
 /// Runs one specification and prints its end.
 fn run(word: &str, spec: &str) -> i32 {
+    let place = Path::new(spec).parent().unwrap();
     let spec = serde_json::from_slice(&fs::read(spec).unwrap()).unwrap();
-    println!("{:?}", sandbox(way(word), &std::env::temp_dir()).run(&spec, &mut |_, _| {}, &Cancel::new()));
+    println!("{:?}", sandbox(way(word), place).run(&spec, &mut |_, _| {}, &Cancel::new()));
     0
 }
 
@@ -81,7 +89,19 @@ fn connect(path: &str) -> i32 {
     0
 }
 
-type Start = Result<Command, String>;
+type Start = Result<Started, String>;
+
+/// How to start a way, and what has to stay until its end.
+struct Started {
+    command: Command,
+    _keep: Option<tempfile::TempDir>,
+}
+
+impl From<Command> for Started {
+    fn from(command: Command) -> Self {
+        Self { command, _keep: None }
+    }
+}
 
 fn this() -> PathBuf {
     env::current_exe().unwrap()
@@ -96,7 +116,7 @@ fn is_root() -> Result<(), String> {
 
 fn granted() -> Start {
     is_root()?;
-    Ok(Command::new(this()))
+    Ok(Command::new(this()).into())
 }
 
 fn nested() -> Start {
@@ -106,23 +126,23 @@ fn nested() -> Start {
     if Command::new("setpriv").arg("--version").output().is_err() {
         return Err("`setpriv` is missing".into());
     }
-    Ok(command)
+    Ok(command.into())
 }
 
 /// As a container runtime has it that covers parts of /proc: the kernel then refuses a fresh one in a user namespace.
 fn nested_covered() -> Start {
-    let inner = nested()?;
+    let inner = nested()?.command;
     let mut command = Command::new("unshare");
     let script = "mount -t tmpfs none /proc/acpi && mount -o bind /dev/null /proc/timer_list && exec \"$@\"";
     command.args(["-m", "--", "sh", "-c", script, "sh"]).arg(inner.get_program()).args(inner.get_args());
-    Ok(command)
+    Ok(command.into())
 }
 
 /// An ordinary user with subordinate ids. Root lends them to itself for the test, in a mount namespace of its own, so that
 /// the machine's files stay as they are.
 fn user() -> Start {
     if is_root().is_err() {
-        return Ok(Command::new(this()));
+        return Ok(Command::new(this()).into());
     }
     if !["/etc/subuid", "/etc/subgid"].iter().all(|file| Path::new(file).exists()) {
         return Err("/etc/subuid and /etc/subgid are missing".into());
@@ -132,8 +152,9 @@ fn user() -> Start {
             return Err(format!("`{tool}` is missing"));
         }
     }
-    let place = tempfile::Builder::new().prefix("slipway-user").tempdir().unwrap().keep();
-    fs::set_permissions(&place, fs::Permissions::from_mode(0o755)).unwrap();
+    let keep = tempfile::Builder::new().prefix("slipway-user").tempdir().unwrap();
+    let place = keep.path();
+    fs::set_permissions(place, fs::Permissions::from_mode(0o755)).unwrap();
     fs::copy(this(), place.join("test")).unwrap();
     fs::write(place.join("ids"), "tester:200000:65536\n").unwrap();
     let passwd = fs::read_to_string("/etc/passwd").unwrap() + "tester:x:64321:64321::/tmp:/bin/sh\n";
@@ -146,7 +167,46 @@ fn user() -> Start {
     );
     let mut command = Command::new("unshare");
     command.args(["-m", "--", "sh", "-c", &script, "sh"]);
-    Ok(command)
+    Ok(Started { command, _keep: Some(keep) })
+}
+
+/// A container as a runtime makes it: an overlay as `/`, its own pids, /proc, /dev and /sys, some mounts, few capabilities.
+/// The program needs its libraries after its image is gone, so they are mounts; the real one is linked statically.
+fn container() -> Start {
+    is_root()?;
+    let keep = tempfile::Builder::new().prefix("slipway-container").tempdir().unwrap();
+    let place = keep.path();
+    let image = place.join("image");
+    for folder in
+        ["bin", "proc", "dev", "sys", "etc", "volume", "usr/lib", "lib64", "image-only", "var/run/mounted"]
+    {
+        fs::create_dir_all(image.join(folder)).unwrap();
+    }
+    for folder in ["upper", "work", "root", "scratch", "lib64"] {
+        fs::create_dir(place.join(folder)).unwrap();
+    }
+    for loader in fs::read_dir("/lib64").into_iter().flatten() {
+        let loader = loader.unwrap().path();
+        fs::copy(&loader, place.join("lib64").join(loader.file_name().unwrap())).unwrap();
+    }
+    fs::copy(this(), image.join("test")).unwrap();
+    fs::copy("/bin/busybox", image.join("bin/busybox")).map_err(|_| "/bin/busybox is missing")?;
+    fs::write(image.join("image-only/file"), "").unwrap();
+    fs::write(image.join("etc/hosts"), "").unwrap();
+    fs::write(place.join("hosts"), "of the container\n").unwrap();
+    fs::write(image.join(slipway_sandbox::DISPOSABLE_MARK.trim_start_matches('/')), "").unwrap();
+    let script = format!(
+        "set -e; cd {}; mount -t overlay overlay -o lowerdir=image,upperdir=upper,workdir=work root; \
+         mount -t proc proc root/proc; mount -t sysfs -o ro sysfs root/sys; mount -t tmpfs tmpfs root/dev; \
+         for d in null zero full random urandom tty; do touch root/dev/$d; mount --bind /dev/$d root/dev/$d; done; \
+         mkdir root/dev/shm root/dev/pts; ln -s /proc/self/fd/1 root/dev/stdout; ln -s /proc/self/fd/2 root/dev/stderr; mount --bind scratch root/volume; mount --bind hosts root/etc/hosts; \
+         mount --bind /usr/lib root/usr/lib; mount --bind lib64 root/lib64; mount -t tmpfs tmpfs root/var/run/mounted; \
+         export TMPDIR=/volume; exec setpriv --bounding-set {BASELINE} --inh-caps -all -- chroot root /test \"$@\"",
+        place.display()
+    );
+    let mut command = Command::new("unshare");
+    command.args(["-m", "-p", "-f", "--", "sh", "-c", &script, "sh"]);
+    Ok(Started { command, _keep: Some(keep) })
 }
 
 /// Runs all cases in one way.
@@ -161,6 +221,8 @@ fn suite(word: &str, filter: Option<&str>) -> i32 {
     }
     let scratch = tempfile::Builder::new().prefix("slipway-sandbox").tempdir().unwrap();
     fs::set_permissions(scratch.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let kit = scratch.path().join("kit");
+    make_kit(&kit, busybox);
     let (way, mut passed, mut failed) = (way(word), 0, 0);
     let sandbox = sandbox(way, scratch.path());
     let mut report = |name: &str, result: Result<(), String>| match result {
@@ -175,13 +237,13 @@ fn suite(word: &str, filter: Option<&str>) -> i32 {
     };
     let wanted = |name: &str| filter.is_none_or(|filter| name.contains(filter));
     for case in cases::ALL {
-        if wanted(case.name) && !(case.overlay_only && way == Way::Root) {
-            report(case.name, case.run(&mut Bed::new(scratch.path(), busybox), &*sandbox));
+        if wanted(case.name) && case.needs.met_by(way) {
+            report(case.name, case.run(&mut Bed::new(scratch.path(), &kit), &*sandbox));
         }
     }
     for (name, check) in special::ALL {
         if wanted(name) {
-            report(name, check(&mut Bed::new(scratch.path(), busybox), &*sandbox, way));
+            report(name, check(&mut Bed::new(scratch.path(), &kit), &*sandbox, way));
         }
     }
     println!("{word}: {passed} passed, {failed} failed");

@@ -10,7 +10,10 @@ pub(super) enum Column {
 }
 
 /// A call and its number in each column.
-pub(super) struct Call(&'static str, [u16; 4]);
+pub(super) struct Call(
+    #[cfg_attr(not(test), expect(dead_code, reason = "the name is for readers and tests"))] &'static str,
+    [u16; 4],
+);
 
 /// The number of a call that an architecture does not have.
 pub(super) const NO: u16 = u16::MAX;
