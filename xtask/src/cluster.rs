@@ -21,7 +21,7 @@ use anyhow::{Context, Result, bail};
 use clap::Subcommand;
 
 pub(crate) use access::Access;
-pub(crate) use settings::{REGISTRY_ADDRESS, State};
+pub(crate) use settings::{PRIVATE_REGISTRY_ADDRESS, REGISTRY_ADDRESS, State};
 
 use crate::host::{daemon::Daemon, folders};
 
@@ -73,6 +73,7 @@ pub(crate) fn run(command: Command) -> Result<()> {
         Command::Env => {
             println!("export KUBECONFIG={}", state.kubeconfig("admin").display());
             println!("export SLIPWAY_TEST_REGISTRY={REGISTRY_ADDRESS}");
+            println!("export SLIPWAY_TEST_PRIVATE_REGISTRY={PRIVATE_REGISTRY_ADDRESS}");
             Ok(())
         }
         Command::Parts => parts::Parts::ensure().map(drop),
@@ -120,11 +121,11 @@ fn known(state: &State) -> String {
 }
 
 fn status(state: &State) -> Result<()> {
-    let daemons = Daemon::recorded(state.root());
-    if daemons.is_empty() {
+    if !is_up(state) {
         println!("no cluster is up");
         return Ok(());
     }
+    let daemons = Daemon::recorded(state.root());
     for daemon in &daemons {
         match daemon.process() {
             Some(process) => println!("{:<24} runs, process {}", daemon.name(), process.pid()),
@@ -132,7 +133,10 @@ fn status(state: &State) -> Result<()> {
         }
     }
     let access = Access::own(state)?;
-    print!("{}", access.kubectl(["get", "nodes", "--output=wide"])?);
+    match access.kubectl(["get", "nodes", "--output=wide"]) {
+        Ok(nodes) => print!("{nodes}"),
+        Err(error) => println!("the API server does not answer: {error:#}"),
+    }
     println!(
         "registry {REGISTRY_ADDRESS} {}",
         if access.registry_answers() { "answers" } else { "does not answer" }

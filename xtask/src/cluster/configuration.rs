@@ -10,7 +10,8 @@ use super::{
     parts::Parts,
     settings::{
         BOUNDED_STORAGE_CLASS, CLUSTER_DOMAIN, NODE_ADDRESS, NODE_NAME, PAUSE_IMAGE, POD_BRIDGE, POD_NETWORK,
-        POD_RANGE, PROVISIONER, REGISTRY_ADDRESS, STORAGE_CLASS, State,
+        POD_RANGE, PRIVATE_REGISTRY_ADDRESS, PRIVATE_REGISTRY_USER, PROVISIONER, REGISTRY_ADDRESS,
+        STORAGE_CLASS, State,
     },
 };
 use crate::host::folders;
@@ -25,6 +26,8 @@ pub(crate) fn write(state: &State, parts: &Parts) -> Result<()> {
     yaml(&state.path("kubelet.yaml"), &kubelet(state))?;
     yaml(&state.path("kube-proxy.yaml"), &kube_proxy(state))?;
     yaml(&state.path("registry.yaml"), &registry()?)?;
+    folders::write(&state.path("private-registry.users"), PRIVATE_REGISTRY_USER)?;
+    yaml(&state.path("private-registry.yaml"), &private_registry(state))?;
     yaml(&state.path("storage-classes.yaml"), &storage_classes())
 }
 
@@ -92,6 +95,9 @@ Root = "{root}/containerd/runc"
 /// The cluster's registry speaks plain HTTP, and stands in for every public one.
 fn registry_hosts(folder: &Path) -> Result<()> {
     let host = format!("[host.\"http://{REGISTRY_ADDRESS}\"]\ncapabilities = [\"pull\", \"resolve\"]\n");
+    let private = folder.join(PRIVATE_REGISTRY_ADDRESS);
+    folders::make(&private)?;
+    folders::write(&private.join("hosts.toml"), format!("server = \"http://{PRIVATE_REGISTRY_ADDRESS}\"\n"))?;
     for name in ["_default", REGISTRY_ADDRESS, "localhost:5000"] {
         folders::make(&folder.join(name))?;
         folders::write(
@@ -164,13 +170,25 @@ fn kube_proxy(state: &State) -> serde_json::Value {
     })
 }
 
+/// The open registry of the cluster; its images outlive it.
 fn registry() -> Result<serde_json::Value> {
-    Ok(json!({
+    Ok(distribution(REGISTRY_ADDRESS, &State::images()?, &json!({})))
+}
+
+/// The registry for tests of credentials.
+fn private_registry(state: &State) -> serde_json::Value {
+    let users = json!({"htpasswd": {"realm": "slipway tests", "path": state.path("private-registry.users")}});
+    distribution(PRIVATE_REGISTRY_ADDRESS, &state.path("private-registry"), &users)
+}
+
+fn distribution(address: &str, folder: &Path, auth: &serde_json::Value) -> serde_json::Value {
+    json!({
         "version": "0.1",
         "log": {"level": "warn", "accesslog": {"disabled": false}},
-        "storage": {"filesystem": {"rootdirectory": State::images()?}, "delete": {"enabled": true}},
-        "http": {"addr": REGISTRY_ADDRESS},
-    }))
+        "storage": {"filesystem": {"rootdirectory": folder}, "delete": {"enabled": true}},
+        "http": {"addr": address},
+        "auth": auth,
+    })
 }
 
 fn storage_classes() -> serde_json::Value {

@@ -40,9 +40,12 @@ pub(crate) fn up(state: &State) -> Result<Access> {
     configuration::write(state, &parts)?;
     let access = Access::own(state)?;
 
-    daemon(state, "registry", &parts.registry.join("registry"), |command| {
-        command.arg("serve").arg(state.path("registry.yaml")).env("OTEL_TRACES_EXPORTER", "none");
-    })?;
+    for name in ["registry", "private-registry"] {
+        daemon(state, name, &parts.registry.join("registry"), |command| {
+            let settings = state.path(&format!("{name}.yaml"));
+            command.arg("serve").arg(settings).env("OTEL_TRACES_EXPORTER", "none");
+        })?;
+    }
     start_control_plane(state, &parts)?;
     daemon(state, "containerd", &parts.containerd.join("containerd"), |command| {
         command.arg("--config").arg(state.path("containerd.toml")).env("PATH", parts.path());

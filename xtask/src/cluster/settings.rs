@@ -16,6 +16,11 @@ pub(crate) const NODE_ADDRESS: &str = "10.88.0.1";
 pub(crate) const API_URL: &str = "https://10.88.0.1:6443";
 /// The registry, reachable under one name from the machine, from the kubelet and from pods.
 pub(crate) const REGISTRY_ADDRESS: &str = "10.88.0.1:5000";
+/// A second registry, which asks for a name and a password; no mirror, and no more secret than this line.
+pub(crate) const PRIVATE_REGISTRY_ADDRESS: &str = "10.88.0.1:5001";
+/// The one user of the private registry, `slipway` with the password `slipway-test`, as its user file has it.
+pub(crate) const PRIVATE_REGISTRY_USER: &str =
+    "slipway:$2b$04$5HwvNZsnwBXVbkm2RpsNauTzelNks/ZlyGXi4kXlhSRihdYpS0Aca\n";
 /// Addresses of pods: a kubelet takes 110 of them, and addresses are given out round-robin.
 pub(crate) const POD_RANGE: &str = "10.88.16.0/20";
 /// Addresses of services.

@@ -23,6 +23,7 @@ const ORDER: &[&str] = &[
     "kube-apiserver",
     "etcd",
     "registry",
+    "private-registry",
 ];
 
 /// Stops and removes all. The registry's images survive unless `purge` is asked.
