@@ -82,6 +82,8 @@ fn start() -> Result<(Child, UnixStream), Error> {
     let child = Command::new(program)
         .arg0(INIT_NAME)
         .env_clear()
+        // An interrupt from the terminal is for the program to handle: it cancels.
+        .process_group(0)
         .stdin(Stdio::from(OwnedFd::from(theirs)))
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

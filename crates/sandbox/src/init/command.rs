@@ -10,6 +10,7 @@ use std::{
 
 use rustix::{
     fs::{CWD, Gid, Mode, OFlags, Uid, fchown, openat},
+    io::Errno,
     process::{setsid, umask},
     thread::{CapabilitySet, set_thread_groups, set_thread_res_gid, set_thread_res_uid},
 };
@@ -17,7 +18,7 @@ use rustix::{
 use super::{capabilities, filter};
 use crate::{
     error::{During, Failure},
-    spec::RunSpec,
+    spec::{RunSpec, User},
     sys,
     walk::{Missing, walk},
 };
@@ -59,13 +60,22 @@ pub(super) fn become_it(spec: &RunSpec, rights: Rights) -> Failure {
     }
 }
 
+/// Does all but start the program, which tells whether it could be.
+pub(super) fn stop_short_of_it(spec: &RunSpec, rights: Rights) -> Failure {
+    match prepare(spec, rights) {
+        Ok(()) => sys::exit_now(0),
+        Err(failure) => failure,
+    }
+}
+
 fn prepare(spec: &RunSpec, rights: Rights) -> Result<(), Failure> {
     setsid().during(|| "start a session")?;
     umask(Mode::from_raw_mode(0o022));
     // A program of the user may open /dev/stdout anew, which asks for the right to the pipe itself.
     let (uid, gid) = (Uid::from_raw(spec.user.uid), Gid::from_raw(spec.user.gid));
-    fchown(io::stdout(), Some(uid), Some(gid)).during(|| "give the output to the user")?;
-    fchown(io::stderr(), Some(uid), Some(gid)).during(|| "give the output to the user")?;
+    for output in [io::stdout().as_fd(), io::stderr().as_fd()] {
+        fchown(output, Some(uid), Some(gid)).map_err(|error| not_an_id(spec, error))?;
+    }
     sys::close_on_exec_from(3).during(|| "close the file descriptors")?;
     for (name, soft, hard) in &spec.ulimits {
         let resource = limit(name).ok_or_else(|| {
@@ -90,11 +100,22 @@ fn prepare(spec: &RunSpec, rights: Rights) -> Result<(), Failure> {
     }
     let groups: Vec<Gid> = spec.user.groups.iter().map(|group| Gid::from_raw(*group)).collect();
     set_thread_groups(&groups).during(|| format!("take the groups {:?}", spec.user.groups))?;
-    set_thread_res_gid(gid, gid, gid).during(|| format!("become group {}", spec.user.gid))?;
-    set_thread_res_uid(uid, uid, uid).during(|| format!("become user {}", spec.user.uid))?;
+    set_thread_res_gid(gid, gid, gid).map_err(|error| not_an_id(spec, error))?;
+    set_thread_res_uid(uid, uid, uid).map_err(|error| not_an_id(spec, error))?;
     capabilities::restrict(rights.capabilities, spec.user.uid == 0)?;
     sys::reset_signals();
     Ok(())
+}
+
+/// Says what the kernel means by an invalid argument where it takes an id.
+fn not_an_id(spec: &RunSpec, error: Errno) -> Failure {
+    let User { uid, gid, .. } = spec.user;
+    let help = if error == Errno::INVAL {
+        " (the user namespace that the build runs in has no such id)"
+    } else {
+        ""
+    };
+    Failure::new(format!("become user {uid}, group {gid}"), format!("{}{help}", io::Error::from(error)))
 }
 
 /// Returns the number of a limit by its usual name.

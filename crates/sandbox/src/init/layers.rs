@@ -9,7 +9,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{CWD, Mode, OFlags, mkdirat, openat, symlinkat, unlinkat},
+    fs::{AtFlags, CWD, Mode, OFlags, mkdirat, openat, symlinkat, unlinkat},
     io::Errno,
     mount::{
         FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, MoveMountFlags,
@@ -161,7 +161,7 @@ fn join_by_string(
         .or_else(|_| mount("overlay", target, "overlay", MountFlags::NODEV, Some(options.as_c_str())))
         .during(|| "mount overlayfs");
     for name in links {
-        let _ = unlinkat(CWD, name, rustix::fs::AtFlags::empty());
+        let _ = unlinkat(CWD, name, AtFlags::empty());
     }
     chdir(here.as_c_str()).during(|| "leave the scratch place")?;
     result
@@ -239,16 +239,13 @@ pub(super) fn enter_root(stage: Stage) -> Result<(), Failure> {
     chdir("/").during(|| "enter the root file system")
 }
 
-/// Tries on real layers what a build does: remove a file, and replace a directory.
-pub(super) fn probe(spec: &RunSpec) -> Result<(), Failure> {
-    let stage = mount_root(spec)?;
+/// Does to the layers of a probe what a build does: removes a file, and replaces a directory.
+pub(super) fn change_as_builds_do(stage: &Stage) -> Result<(), Failure> {
     let step = || "change a file of a lower layer through overlayfs";
-    unlinkat(&stage.root, "file", rustix::fs::AtFlags::empty()).during(step)?;
-    unlinkat(&stage.root, "directory/file", rustix::fs::AtFlags::empty()).during(step)?;
-    unlinkat(&stage.root, "directory", rustix::fs::AtFlags::REMOVEDIR).during(step)?;
-    mkdirat(&stage.root, "directory", Mode::RWXU).during(step)?;
-    super::standard::mount_proc(&stage, &mut Vec::new(), &mut Vec::new())?;
-    enter_root(stage)
+    unlinkat(&stage.root, "file", AtFlags::empty()).during(step)?;
+    unlinkat(&stage.root, "directory/file", AtFlags::empty()).during(step)?;
+    unlinkat(&stage.root, "directory", AtFlags::REMOVEDIR).during(step)?;
+    mkdirat(&stage.root, "directory", Mode::RWXU).during(step)
 }
 
 #[cfg(test)]

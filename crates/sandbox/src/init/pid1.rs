@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     error::{During, Failure},
-    spec::{Network, RunSpec},
+    spec::Network,
     sys::{self, Fork},
     walk::Made,
     wire::{self, Order, Word},
@@ -27,18 +27,8 @@ use crate::{
 
 /// Runs the order; what goes wrong is told on the socket.
 pub(super) fn main(order: &Order, socket: &UnixStream, life: &OwnedFd) -> io::Result<()> {
-    let word = live_and_die_with_watcher(life).and_then(|()| {
-        if order.probe {
-            layers::probe(&order.spec).map(|()| nothing_ran())
-        } else {
-            serve(&order.spec, socket)
-        }
-    });
+    let word = live_and_die_with_watcher(life).and_then(|()| serve(order, socket));
     wire::send(socket, &word.unwrap_or_else(Word::from))
-}
-
-fn nothing_ran() -> Word {
-    Word::Done { status: 0, usage: crate::Usage::default() }
 }
 
 /// Asks to be killed with the watcher; fails when it is gone already.
@@ -54,11 +44,15 @@ fn live_and_die_with_watcher(life: &OwnedFd) -> Result<(), Failure> {
 }
 
 /// Lays out, runs, reaps, tidies.
-fn serve(spec: &RunSpec, socket: &UnixStream) -> Result<Word, Failure> {
+fn serve(order: &Order, socket: &UnixStream) -> Result<Word, Failure> {
+    let Order { spec, probe, .. } = order;
     umask(Mode::empty());
     let mut made = Vec::new();
     let mut mounted = Vec::new();
     let stage = layers::mount_root(spec)?;
+    if *probe {
+        layers::change_as_builds_do(&stage)?;
+    }
     standard::mount_all(&stage, spec, &mut made, &mut mounted)?;
     for (index, mount) in spec.mounts.iter().enumerate() {
         mounts::mount_one(&stage, spec, index, mount, &mut made, &mut mounted)?;
@@ -76,8 +70,12 @@ fn serve(spec: &RunSpec, socket: &UnixStream) -> Result<Word, Failure> {
     let process = match sys::fork().during(|| "start the command's process")? {
         Fork::Parent(process) => process,
         Fork::Child => {
-            let failure =
-                command::become_it(spec, Rights { capabilities: capabilities::USUAL, certain: true });
+            let rights = Rights { capabilities: capabilities::USUAL, certain: true };
+            let failure = if *probe {
+                command::stop_short_of_it(spec, rights)
+            } else {
+                command::become_it(spec, rights)
+            };
             // The first word counts, so what process 1 says after this does not matter.
             let _ = wire::send(socket, &Word::from(failure));
             sys::exit_now(1)

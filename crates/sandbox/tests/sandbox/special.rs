@@ -32,6 +32,7 @@ pub(crate) const ALL: &[(&str, Check)] = &[
     ("the choice", choice),
     ("no network is an error where it cannot be", no_network),
     ("steps upon steps", steps),
+    ("ids that do not exist", ids),
     ("a part of several layers, twice", part_twice),
 ];
 
@@ -312,4 +313,17 @@ fn part_twice(bed: &mut Bed, sandbox: &dyn Sandbox, _: Way) -> Result<(), String
         ensure(outcome.stdout == "a\nb\n", || format!("{:?} {}", outcome.result, outcome.stdout))?;
     }
     Ok(())
+}
+
+/// Outside of a user namespace every id exists; inside, the map of the namespace says.
+fn ids(bed: &mut Bed, sandbox: &dyn Sandbox, _: Way) -> Result<(), String> {
+    let map = fs::read_to_string("/proc/self/uid_map").unwrap();
+    let all = map.split_whitespace().last() == Some("4294967295");
+    bed.spec.user.uid = 2_000_000_000;
+    let result = bed.sh(sandbox, "id -u").result;
+    if all {
+        return ensure(result.is_ok(), || format!("{result:?}"));
+    }
+    let said = result.as_ref().err().map(ToString::to_string).unwrap_or_default();
+    ensure(said.contains("become user 2000000000") && said.contains("no such id"), || format!("{result:?}"))
 }
