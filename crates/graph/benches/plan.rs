@@ -2,6 +2,7 @@
 
 #![allow(missing_docs)] // what criterion's macros make
 
+use std::fmt::Write as _;
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
@@ -15,24 +16,22 @@ fn dockerfile() -> String {
     let mut text = "ARG BASE=bookworm\n".to_owned();
     for n in 0..500 {
         if n % 10 == 0 {
-            text.push_str(&format!("FROM debian:${{BASE}} AS s{n}\n"));
+            let _ = writeln!(text, "FROM debian:${{BASE}} AS s{n}");
         } else {
-            text.push_str(&format!("FROM s{} AS s{n}\n", n - 1));
+            let _ = writeln!(text, "FROM s{} AS s{n}", n - 1);
         }
-        text.push_str(&format!(
+        let _ = write!(
+            text,
             "ARG VERSION={n}\nENV E{n}=${{VERSION}} PATH=/opt/{n}/bin:$PATH\nWORKDIR /src/{n}\n"
-        ));
+        );
         for m in 0..5 {
-            text.push_str(&format!("COPY --chown=1000:1000 package{m}*.json ./p{m}/\n"));
-            text.push_str(&format!(
-                "RUN --mount=type=cache,target=/root/.cache make -C p{m} VERSION=$VERSION\n"
-            ));
+            let _ = writeln!(text, "COPY --chown=1000:1000 package{m}*.json ./p{m}/");
+            let _ =
+                writeln!(text, "RUN --mount=type=cache,target=/root/.cache make -C p{m} VERSION=$VERSION");
         }
         text.push_str("LABEL a=\"b c\" d=$VERSION\nEXPOSE 80 443/udp\nUSER 1000\n");
         let from = if n == 0 { String::new() } else { format!("--from=s{} ", n - 1) };
-        text.push_str(&format!(
-            "COPY {from}/src /copied/{n}\nHEALTHCHECK CMD true\nCMD [\"run\", \"{n}\"]\n"
-        ));
+        let _ = write!(text, "COPY {from}/src /copied/{n}\nHEALTHCHECK CMD true\nCMD [\"run\", \"{n}\"]\n");
     }
     text
 }
@@ -53,7 +52,7 @@ fn plan(c: &mut Criterion) {
         });
     });
     group.bench_function("lower", |b| {
-        b.iter(|| lower(&parsed.file, &parsed.source, &request, black_box(&facts)))
+        b.iter(|| lower(&parsed.file, &parsed.source, &request, black_box(&facts)));
     });
     group.finish();
 }

@@ -100,7 +100,7 @@ impl<'p> Found<'p> {
             ("files", folder) => self.files.push(format!("files below {folder} {}", change(old, new))),
             ("content", what) => self.contents.push(format!("content of {what} {}", change(old, new))),
             ("image", what) if old.is_some() && new.is_some() => {
-                self.more.push(format!("image {what} moved"))
+                self.more.push(format!("image {what} moved"));
             }
             ("arg", what) => self.more.push(variable("ARG", what, old, new)),
             ("env", what) => self.more.push(variable("ENV", what, old, new)),

@@ -20,6 +20,7 @@ pub(crate) struct GitQuery {
 
 /// Tells whether a source is remote. A scheme or `user@host:path` decides; an http address is a repository when its
 /// path ends in `.git`. `github.com/owner/name` without a scheme is a local path.
+#[allow(clippy::case_sensitive_file_extension_comparisons)] // `.GIT` is no repository to git either
 pub(crate) fn kind(text: &str) -> Option<Remote> {
     if let Some((scheme, rest)) = text.split_once("://") {
         let path = rest.split(['#', '?']).next().unwrap_or_default();

@@ -4,7 +4,10 @@
 //! it tells at once whether equal inputs have equal keys, whether a change reaches all that is downstream and nothing
 //! else, and whether two different histories share a key.
 
+#![allow(clippy::unwrap_used)] // helpers of tests are tests too
+
 use std::collections::HashMap;
+use std::fmt::Write as _;
 
 use proptest::prelude::*;
 use slipway_graph::facts::{ContentFact, ImageFact, KnownFacts};
@@ -20,9 +23,9 @@ struct File {
 
 #[derive(Clone, Debug)]
 struct Stage {
-    /// An image, or with `on_stage` an earlier stage.
+    /// An image, or with `upon` an earlier stage.
     base: usize,
-    on_stage: bool,
+    upon: bool,
     steps: Vec<Step>,
 }
 
@@ -56,7 +59,7 @@ fn steps() -> impl Strategy<Value = Step> {
 
 fn files() -> impl Strategy<Value = File> {
     let stage = (0..8_usize, any::<bool>(), prop::collection::vec(steps(), 0..7))
-        .prop_map(|(base, on_stage, steps)| Stage { base, on_stage, steps });
+        .prop_map(|(base, upon, steps)| Stage { base, upon, steps });
     prop::collection::vec(stage, 1..6).prop_map(|stages| File { stages })
 }
 
@@ -65,7 +68,7 @@ impl File {
     fn text(&self, noise: bool) -> String {
         let mut out = String::new();
         for (at, stage) in self.stages.iter().enumerate() {
-            let base = if stage.on_stage && at > 0 {
+            let base = if stage.upon && at > 0 {
                 format!("s{}", stage.base % at)
             } else {
                 format!("image{}", stage.base % 2)
@@ -73,7 +76,7 @@ impl File {
             if noise {
                 out.push_str("\n# a comment\n");
             }
-            out.push_str(&format!("{} {base} AS s{at}\n", if noise { "from" } else { "FROM" }));
+            let _ = writeln!(out, "{} {base} AS s{at}", if noise { "from" } else { "FROM" });
             for step in &stage.steps {
                 if noise {
                     out.push_str("  # another\n\n");
@@ -121,15 +124,15 @@ impl File {
         let mut ends: Vec<End> = vec![];
         let mut out = vec![];
         for (at, stage) in self.stages.iter().enumerate() {
-            let mut end = if stage.on_stage && at > 0 {
+            let mut end = if stage.upon && at > 0 {
                 ends[stage.base % at].clone()
             } else {
-                End { fs: terms.short(format!("image{}", stage.base % 2)), ..End::default() }
+                End { fs: terms.short(&format!("image{}", stage.base % 2)), ..End::default() }
             };
             let mut made = vec![];
             for step in &stage.steps {
                 if let Some(term) = step.term(at, &mut end, &ends) {
-                    end.fs = terms.short(term.clone());
+                    end.fs = terms.short(&term);
                     made.push(end.fs.clone());
                 }
             }
@@ -150,9 +153,9 @@ struct Terms {
 }
 
 impl Terms {
-    fn short(&mut self, term: String) -> String {
+    fn short(&mut self, term: &str) -> String {
         let next = self.numbers.len();
-        let number = *self.numbers.entry(term.clone()).or_insert(next);
+        let number = *self.numbers.entry(term.to_owned()).or_insert(next);
         if number == next {
             let mut full = String::new();
             for (at, part) in term.split('#').enumerate() {
@@ -294,9 +297,9 @@ proptest! {
             let mut file = file.clone();
             let count = file.stages.len();
             let steps = |mark: u8| vec![Step::Run(mark), Step::Run(0)];
-            let mut left = Stage { base: 0, on_stage: true, steps: steps(1) };
+            let mut left = Stage { base: 0, upon: true, steps: steps(1) };
             left.steps.insert(0, Step::Arg { name, value });
-            let right = Stage { base: 0, on_stage: true, steps: steps(2) };
+            let right = Stage { base: 0, upon: true, steps: steps(2) };
             file.stages.extend([left, right]);
             let keys = keys(&file.graph(false));
             (keys[count].clone(), keys[count + 1].clone())
@@ -311,8 +314,8 @@ proptest! {
 fn steps_that_are_cached_need_no_content_of_stages() {
     let file = File {
         stages: vec![
-            Stage { base: 0, on_stage: false, steps: vec![Step::Run(0)] },
-            Stage { base: 1, on_stage: false, steps: vec![Step::CopyFrom { stage: 0, path: 0 }] },
+            Stage { base: 0, upon: false, steps: vec![Step::Run(0)] },
+            Stage { base: 1, upon: false, steps: vec![Step::CopyFrom { stage: 0, path: 0 }] },
         ],
     };
     let graph = file.graph(false);

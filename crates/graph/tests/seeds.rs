@@ -1,5 +1,7 @@
 //! Every Dockerfile of the documents that the project started from: it parses and plans, and the plan is as recorded.
 
+#![allow(clippy::unwrap_used)] // helpers of tests are tests too
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

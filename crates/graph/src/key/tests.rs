@@ -286,7 +286,9 @@ fn put(encoder: &mut Encoder, value: &Value) {
 
 fn encoded(values: &[Value]) -> Vec<u8> {
     let mut encoder = Encoder::new("test");
-    values.iter().for_each(|value| put(&mut encoder, value));
+    for value in values {
+        put(&mut encoder, value);
+    }
     encoder.bytes().to_vec()
 }
 

@@ -4,6 +4,7 @@ use slipway_dockerfile::ast::{Copy, Word};
 use slipway_dockerfile::chmod;
 use slipway_dockerfile::diagnostic::Diagnostic;
 use slipway_oci::Digest;
+use std::fmt::Write as _;
 
 use super::stage::State;
 use super::{Lowering, paths};
@@ -24,12 +25,12 @@ impl Lowering<'_> {
         let one = |word: &Word| words.one(word, &state.env);
         let owner = words.maybe(copy.chown.as_ref(), &state.env)?.filter(|owner| !owner.is_empty());
         let mode = words.maybe(copy.chmod.as_ref(), &state.env)?.filter(|mode| !mode.is_empty());
-        if let (Some(mode), Some(word)) = (&mode, &copy.chmod) {
-            if !chmod::is_valid(mode) {
-                let message = format!("`--chmod={mode}` is no file mode");
-                return Err(Diagnostic::error("bad-mode", words.place(word.span), message)
-                    .help("an octal number up to 07777, or a symbolic mode such as u=rwX,go=rX"));
-            }
+        if let (Some(mode), Some(word)) = (&mode, &copy.chmod)
+            && !chmod::is_valid(mode)
+        {
+            let message = format!("`--chmod={mode}` is no file mode");
+            return Err(Diagnostic::error("bad-mode", words.place(word.span), message)
+                .help("an octal number up to 07777, or a symbolic mode such as u=rwX,go=rX"));
         }
         let sources = copy.sources.iter().map(one).collect::<Result<Vec<String>, _>>()?;
         let dest = one(&copy.dest)?;
@@ -53,12 +54,12 @@ impl Lowering<'_> {
         }
         for (flag, value) in [("chown", &owner), ("chmod", &mode)] {
             if let Some(value) = value {
-                history.push_str(&format!(" --{flag}={value}"));
+                let _ = write!(history, " --{flag}={value}");
             }
         }
         let mut items = vec![];
         for (source, word) in sources.iter().zip(&copy.sources) {
-            history.push_str(&format!(" {source}"));
+            let _ = write!(history, " {source}");
             let problem = |message: String| Diagnostic::error("bad-source", words.place(word.span), message);
             items.push(match remote::kind(source) {
                 Some(_) if !added => {
@@ -75,7 +76,7 @@ impl Lowering<'_> {
             });
         }
         for heredoc in &copy.heredocs {
-            history.push_str(&format!(" <<{}", heredoc.name));
+            let _ = write!(history, " <<{}", heredoc.name);
             let data = if heredoc.expand {
                 words.body(&heredoc.body, heredoc.body_span, &state.env)?
             } else {
@@ -83,7 +84,7 @@ impl Lowering<'_> {
             };
             items.push(CopyItem::Inline { name: heredoc.name.clone(), data });
         }
-        history.push_str(&format!(" {dest} # buildkit"));
+        let _ = write!(history, " {dest} # buildkit");
         let op = CopyOp {
             items,
             dest: paths::destination(&state.cwd(), &dest),
@@ -117,10 +118,10 @@ fn git_item(source: &str, copy: &Copy, checksum: Option<&str>) -> Result<CopyIte
         }
         (flag, asked) => asked.clone().or_else(|| flag.map(ToOwned::to_owned)),
     };
-    if let Some(commit) = &checksum {
-        if commit.len() < 7 || commit.len() > 64 || !commit.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return Err(format!("`{commit}` is not a commit: 7 to 64 hex digits"));
-        }
+    if let Some(commit) = &checksum
+        && (commit.len() < 7 || commit.len() > 64 || !commit.bytes().all(|b| b.is_ascii_hexdigit()))
+    {
+        return Err(format!("`{commit}` is not a commit: 7 to 64 hex digits"));
     }
     Ok(CopyItem::Git { url: source.to_owned(), checksum, keep_git_dir })
 }

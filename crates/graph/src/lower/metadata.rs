@@ -3,6 +3,7 @@
 use slipway_dockerfile::ast::{ArgDecl, Command, Healthcheck, KeyValue, Kind, Word};
 use slipway_dockerfile::diagnostic::Diagnostic;
 use slipway_oci::config::HealthConfig;
+use std::fmt::Write as _;
 
 use super::stage::State;
 use super::values::{duration, ports, quoted, signal_is_known, strings};
@@ -111,7 +112,7 @@ fn expanded(state: &State, pairs: &[KeyValue]) -> Result<Vec<(String, String)>, 
 fn env(state: &mut State, pairs: &[KeyValue]) -> Result<String, Diagnostic> {
     let mut history = "ENV".to_owned();
     for (key, value) in expanded(state, pairs)? {
-        history.push_str(&format!(" {key}={value}"));
+        let _ = write!(history, " {key}={value}");
         state.env.set(&key, value.clone(), false);
         state.image_env.set(&key, value, false);
     }

@@ -1,5 +1,7 @@
 //! Values with a grammar of their own (ports), and the way that Go prints some in an image's history.
 
+use std::fmt::Write as _;
+
 pub(super) use slipway_dockerfile::signal::is_known as signal_is_known;
 
 /// Reads `[ip:][host port:]port[-port][/protocol]` to `port/protocol` for each port. What is in front of the port has
@@ -64,8 +66,8 @@ fn quote(text: &str) -> String {
             '\u{8}' => out.push_str("\\b"),
             '\u{b}' => out.push_str("\\v"),
             '\u{c}' => out.push_str("\\f"),
-            c if (c as u32) < 0x20 || c as u32 == 0x7f => out.push_str(&format!("\\x{:02x}", c as u32)),
-            c if c.is_control() => out.push_str(&format!("\\u{:04x}", c as u32)),
+            c if (c as u32) < 0x20 || c as u32 == 0x7f => drop(write!(out, "\\x{:02x}", c as u32)),
+            c if c.is_control() => drop(write!(out, "\\u{:04x}", c as u32)),
             c => out.push(c),
         }
     }

@@ -47,14 +47,13 @@ impl FromEnv<'_> {
         let value = words.one(word, self);
         let undeclared =
             || self.request.build_args.keys().find(|name| names(&word.text, name) && !self.declares(name));
-        if let (true, Some(name)) = (word.text.contains('$'), undeclared()) {
-            if words.one(word, self.global) != value {
-                let message =
-                    format!("`{name}` is given and used here, but no ARG above the first FROM declares it");
-                let help =
-                    format!("add `ARG {name}` at the top: other builders ignore --build-arg without it");
-                warnings.push(Diagnostic::warning("undeclared-arg-in-from", word.span, message).help(help));
-            }
+        if let (true, Some(name)) = (word.text.contains('$'), undeclared())
+            && words.one(word, self.global) != value
+        {
+            let message =
+                format!("`{name}` is given and used here, but no ARG above the first FROM declares it");
+            let help = format!("add `ARG {name}` at the top: other builders ignore --build-arg without it");
+            warnings.push(Diagnostic::warning("undeclared-arg-in-from", word.span, message).help(help));
         }
         value
     }

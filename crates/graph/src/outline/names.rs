@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use slipway_dockerfile::ast::{Dockerfile, Word};
 use slipway_dockerfile::diagnostic::{Diagnostic, Severity};
+use slipway_dockerfile::span::Span;
 use slipway_oci::Platform;
 use slipway_oci::reference::Reference;
 
@@ -38,7 +39,7 @@ impl<'a> Names<'a> {
         let Some(last) = self.file.stages.last() else {
             let message = "the file has no stage";
             let help = "start a stage with `FROM <image>`";
-            return Err(vec![Diagnostic::error("no-stage", Default::default(), message).help(help)]);
+            return Err(vec![Diagnostic::error("no-stage", Span::default(), message).help(help)]);
         };
         if self.request.targets.is_empty() {
             let name = last.name.clone().unwrap_or_else(|| last.index.to_string());
@@ -60,7 +61,7 @@ impl<'a> Names<'a> {
         self.last.get(name.to_lowercase().as_str()).copied().or_else(by_number)
     }
 
-    fn unknown_target(&self, name: &str, span: slipway_dockerfile::span::Span) -> Diagnostic {
+    fn unknown_target(&self, name: &str, span: Span) -> Diagnostic {
         let problem =
             Diagnostic::error("unknown-target", span, format!("there is no stage `{name}` to build"));
         let names: Vec<&str> = self.file.stages.iter().filter_map(|stage| stage.name.as_deref()).collect();

@@ -114,7 +114,7 @@ impl<'a, 'r> Reader<'a, 'r> {
         let replacement = stage.name.as_deref().and_then(|name| names.replacement(name, &platform));
         let replaced = replacement.is_some();
         let base = replacement.unwrap_or_else(|| {
-            self.from_env()
+            self.env_of_from()
                 .expand(self.words, &stage.from.image, &mut self.warnings)
                 .and_then(|name| names.base(&name, &stage.from.image, earlier, &platform))
         });
@@ -155,7 +155,7 @@ impl<'a, 'r> Reader<'a, 'r> {
         (outline, steps, spans)
     }
 
-    fn from_env(&self) -> FromEnv<'r> {
+    fn env_of_from(&self) -> FromEnv<'r> {
         FromEnv { global: self.global, request: self.request }
     }
 
@@ -180,7 +180,7 @@ impl<'a, 'r> Reader<'a, 'r> {
 
     fn platform(&mut self, from: &From) -> Platform {
         let Some(word) = &from.platform else { return self.request.platform.clone() };
-        let expanded = self.from_env().expand(self.words, word, &mut self.warnings);
+        let expanded = self.env_of_from().expand(self.words, word, &mut self.warnings);
         let result = expanded.and_then(|text| {
             if text.is_empty() {
                 let message = format!("`--platform={}` is empty", word.text);

@@ -1,4 +1,5 @@
 use slipway_dockerfile::diagnostic::Diagnostic;
+use std::fmt::Write as _;
 
 use super::{Origin, Outline, Via, outline};
 use crate::request::{NamedContext, Request};
@@ -159,7 +160,7 @@ fn bases_named_contexts_and_platforms() {
 fn ten_thousand_stages_in_a_chain() {
     let mut text = "FROM a AS s0\n".to_owned();
     for n in 1..10_000 {
-        text.push_str(&format!("FROM s{} AS s{n}\nRUN x\n", n - 1));
+        let _ = write!(text, "FROM s{} AS s{n}\nRUN x\n", n - 1);
     }
     let outline = of(&text);
     assert_eq!(outline.order.len(), 10_000);
@@ -171,7 +172,7 @@ fn ten_thousand_stages_in_a_chain() {
 fn a_circle_of_many_stages_is_found_without_recursion() {
     let mut text = String::new();
     for n in 0..5_000 {
-        text.push_str(&format!("FROM a AS s{n}\nCOPY --from=s{} x y\n", (n + 1) % 5_000));
+        let _ = write!(text, "FROM a AS s{n}\nCOPY --from=s{} x y\n", (n + 1) % 5_000);
     }
     let found = problems(&text, &request());
     assert!(found[0].starts_with("circular-stages"), "{}", &found[0][..100]);

@@ -2,6 +2,7 @@
 
 use super::diagram::{Diagram, NodeKind};
 use crate::outline::{Outline, Via};
+use std::fmt::Write as _;
 
 pub(super) fn render(outline: &Outline, title: &str) -> String {
     let diagram = Diagram::new(outline);
@@ -11,10 +12,10 @@ pub(super) fn render(outline: &Outline, title: &str) -> String {
     for (at, node) in diagram.nodes.iter().enumerate() {
         let mut label = node.title.clone();
         if let Some(base) = &node.base {
-            label.push_str(&format!("\nFROM {base}"));
+            let _ = write!(label, "\nFROM {base}");
         }
         if !node.context.is_empty() {
-            label.push_str(&format!("\ncontext {}", node.context.join(" ")));
+            let _ = write!(label, "\ncontext {}", node.context.join(" "));
         }
         let mut attributes = vec![format!("label={}", quote(&label))];
         if node.kind != NodeKind::Stage {
@@ -28,7 +29,7 @@ pub(super) fn render(outline: &Outline, title: &str) -> String {
         if node.target {
             attributes.push("peripheries=2".to_owned());
         }
-        out.push_str(&format!("  n{at} [{}];\n", attributes.join(", ")));
+        let _ = writeln!(out, "  n{at} [{}];", attributes.join(", "));
     }
     for link in &diagram.links {
         let mut attributes = vec![format!("label={}", quote(&link.lines(usize::MAX).join("\n")))];
@@ -42,7 +43,7 @@ pub(super) fn render(outline: &Outline, title: &str) -> String {
         } else if link.critical {
             attributes.push("color=orangered, penwidth=2".to_owned());
         }
-        out.push_str(&format!("  n{} -> n{} [{}];\n", link.from, link.to, attributes.join(", ")));
+        let _ = writeln!(out, "  n{} -> n{} [{}];", link.from, link.to, attributes.join(", "));
     }
     out.push_str("}\n");
     out

@@ -3,6 +3,8 @@
 //! A wire that passes a column gets a lane of its own there, shared by all wires of the same source. It knows sizes and
 //! ports alone, not what is drawn.
 
+#![allow(clippy::cast_precision_loss)] // counts of boxes and wires, at most thousands
+
 /// The room between two boxes of a column.
 const BOX_GAP: f64 = 26.0;
 /// The room above and below a lane.
@@ -309,7 +311,9 @@ impl<'i> Grid<'i> {
             }
         }
         let least = tops.iter().copied().fold(f64::INFINITY, f64::min);
-        tops.iter_mut().for_each(|top| *top -= least);
+        for top in &mut tops {
+            *top -= least;
+        }
         tops
     }
 

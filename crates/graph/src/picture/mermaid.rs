@@ -2,6 +2,7 @@
 
 use super::diagram::{Diagram, NodeKind};
 use crate::outline::{Outline, Via};
+use std::fmt::Write as _;
 
 /// How many paths a link names.
 const MAX_LINES: usize = 4;
@@ -12,10 +13,10 @@ pub(super) fn render(outline: &Outline) -> String {
     for (at, node) in diagram.nodes.iter().enumerate() {
         let mut label = format!("<b>{}</b>", escape(&node.title));
         if let Some(base) = &node.base {
-            label.push_str(&format!("<br/>FROM {}", escape(base)));
+            let _ = write!(label, "<br/>FROM {}", escape(base));
         }
         if !node.context.is_empty() {
-            label.push_str(&format!("<br/>context {}", escape(&node.context.join(" "))));
+            let _ = write!(label, "<br/>context {}", escape(&node.context.join(" ")));
         }
         let (open, close) = match (node.kind, node.target) {
             (NodeKind::Stage, false) => ("[", "]"),
@@ -27,7 +28,7 @@ pub(super) fn render(outline: &Outline) -> String {
             (true, true) => ":::critical",
             (true, false) => "",
         };
-        out.push_str(&format!("  n{at}{open}\"{label}\"{close}{class}\n"));
+        let _ = writeln!(out, "  n{at}{open}\"{label}\"{close}{class}");
     }
     let mut critical = vec![];
     let mut pruned = vec![];
@@ -38,7 +39,7 @@ pub(super) fn render(outline: &Outline) -> String {
             Via::Copy => "-->",
             Via::Mount => "-.->",
         };
-        out.push_str(&format!("  n{} {arrow}|\"{}\"| n{}\n", link.from, lines.join("<br/>"), link.to));
+        let _ = writeln!(out, "  n{} {arrow}|\"{}\"| n{}", link.from, lines.join("<br/>"), link.to);
         if !link.needed {
             pruned.push(at.to_string());
         } else if link.critical {
@@ -48,10 +49,10 @@ pub(super) fn render(outline: &Outline) -> String {
     out.push_str("  classDef critical stroke:#d9480f,stroke-width:3px\n");
     out.push_str("  classDef pruned stroke:#999,color:#999,stroke-dasharray:4 3\n");
     if !critical.is_empty() {
-        out.push_str(&format!("  linkStyle {} stroke:#d9480f,stroke-width:3px\n", critical.join(",")));
+        let _ = writeln!(out, "  linkStyle {} stroke:#d9480f,stroke-width:3px", critical.join(","));
     }
     if !pruned.is_empty() {
-        out.push_str(&format!("  linkStyle {} stroke:#999,color:#999\n", pruned.join(",")));
+        let _ = writeln!(out, "  linkStyle {} stroke:#999,color:#999", pruned.join(","));
     }
     out
 }

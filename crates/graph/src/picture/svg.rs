@@ -2,6 +2,7 @@
 //! written where the wire ends. Light and dark come from one style sheet.
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 
 use super::diagram::{Diagram, Link, Node, NodeKind, limited, middle_cut};
 use super::layout::{Item, Layout, Wire, place, ranks};
@@ -191,13 +192,19 @@ impl Drawing<'_> {
         let (all, needed) = (self.outline.stages.len(), self.outline.order.len());
         let mut count = format!("{all} stage{}", if all == 1 { "" } else { "s" });
         if needed < all {
-            count.push_str(&format!(", {needed} needed"));
+            let _ = write!(count, ", {needed} needed");
         }
         let title = escape(&cut(self.title, 60));
-        out.push_str(&format!("<title>{title}: {count}</title>\n<style>{STYLE}\n@media (prefers-color-scheme:dark){{{DARK}}}</style>\n"));
-        out.push_str(&format!("<rect class=\"bg\" width=\"{width:.0}\" height=\"{height:.0}\"/>\n"));
-        out.push_str(&format!("<text class=\"title\" x=\"{MARGIN}\" y=\"36\">{title}<tspan dx=\"12\" class=\"small\" font-weight=\"400\">{count}</tspan></text>\n"));
-        out.push_str(&format!("<g transform=\"translate({MARGIN},{head})\">\n"));
+        let _ = write!(
+            out,
+            "<title>{title}: {count}</title>\n<style>{STYLE}\n@media (prefers-color-scheme:dark){{{DARK}}}</style>\n"
+        );
+        let _ = writeln!(out, "<rect class=\"bg\" width=\"{width:.0}\" height=\"{height:.0}\"/>");
+        let _ = writeln!(
+            out,
+            "<text class=\"title\" x=\"{MARGIN}\" y=\"36\">{title}<tspan dx=\"12\" class=\"small\" font-weight=\"400\">{count}</tspan></text>"
+        );
+        let _ = writeln!(out, "<g transform=\"translate({MARGIN},{head})\">");
         // Grey below, the critical path on top.
         let mut order: Vec<usize> = (0..self.diagram.links.len()).collect();
         order.sort_by_key(|at| (self.diagram.links[*at].needed, self.diagram.links[*at].critical));
@@ -208,11 +215,12 @@ impl Drawing<'_> {
             self.node(at, &mut out);
         }
         out.push_str("</g>\n");
-        out.push_str(&format!(
+        let _ = write!(
+            out,
             "<g transform=\"translate({MARGIN},{:.0})\">\n{}</g>\n</svg>\n",
             height - 26.0,
             legend.0
-        ));
+        );
         out
     }
 
@@ -241,14 +249,14 @@ impl Drawing<'_> {
             if number % 2 == 0 {
                 let bend = (x1 - x0).abs() / 2.0;
                 let (a, b) = (x0 + bend, x1 - bend);
-                path.push_str(&format!(" C{a:.1},{y0:.1} {b:.1},{y1:.1} {x1:.1},{y1:.1}"));
+                let _ = write!(path, " C{a:.1},{y0:.1} {b:.1},{y1:.1} {x1:.1},{y1:.1}");
             } else {
-                path.push_str(&format!(" H{x1:.1}"));
+                let _ = write!(path, " H{x1:.1}");
             }
         }
-        out.push_str(&format!("<path class=\"{class}{state}\" d=\"{path}\"/>\n"));
+        let _ = writeln!(out, "<path class=\"{class}{state}\" d=\"{path}\"/>");
         if let Some((x, y)) = route.last() {
-            out.push_str(&format!("<path class=\"tip{state}\" d=\"M{x:.1},{y:.1} l-{tip},-4 v8 z\"/>\n"));
+            let _ = writeln!(out, "<path class=\"tip{state}\" d=\"M{x:.1},{y:.1} l-{tip},-4 v8 z\"/>");
         }
     }
 
@@ -266,38 +274,41 @@ impl Drawing<'_> {
                 class.push_str(name);
             }
         }
-        out.push_str(&format!("<g class=\"{class}\" transform=\"translate({x:.1},{y:.1})\">"));
+        let _ = write!(out, "<g class=\"{class}\" transform=\"translate({x:.1},{y:.1})\">");
         if is_stage {
             let steps: Vec<String> = self.outline.stages[at]
                 .steps
                 .iter()
                 .map(|step| format!("{} {}", step.line, step.title))
                 .collect();
-            out.push_str(&format!("<title>{}</title>", escape(&limited(&steps, 30).join("\n"))));
+            let _ = write!(out, "<title>{}</title>", escape(&limited(&steps, 30).join("\n")));
         }
         let round = if is_stage { 8.0 } else { content.height / 2.0 };
-        out.push_str(&format!(
+        let _ = write!(
+            out,
             "<rect class=\"box\" width=\"{width:.1}\" height=\"{:.1}\" rx=\"{round}\"/>",
             content.height
-        ));
+        );
         for rule in &content.rules {
-            out.push_str(&format!("<path class=\"rule\" d=\"M1,{rule:.1} H{:.1}\"/>", width - 1.0));
+            let _ = write!(out, "<path class=\"rule\" d=\"M1,{rule:.1} H{:.1}\"/>", width - 1.0);
         }
         for (text, class, y) in &content.lines {
             let middle = if is_stage { (PAD, "") } else { (width / 2.0, " text-anchor=\"middle\"") };
-            out.push_str(&format!(
+            let _ = write!(
+                out,
                 "<text class=\"{class}\" xml:space=\"preserve\" x=\"{:.1}\" y=\"{y:.1}\"{}>{}</text>",
                 middle.0,
                 middle.1,
                 escape(text)
-            ));
+            );
         }
         if node.target {
             let left = width - PAD - 46.0;
-            out.push_str(&format!(
+            let _ = write!(
+                out,
                 "<rect class=\"badge\" x=\"{left:.1}\" y=\"8\" width=\"50\" height=\"17\" rx=\"8.5\"/><text class=\"badge-text\" x=\"{:.1}\" y=\"20.2\" text-anchor=\"middle\">target</text>",
                 left + 25.0
-            ));
+            );
         }
         out.push_str("</g>\n");
     }
@@ -316,10 +327,11 @@ impl Drawing<'_> {
             (self.diagram.nodes.iter().any(|node| !node.needed), "wire pruned", "not needed"),
         ] {
             if shown {
-                out.push_str(&format!(
+                let _ = write!(
+                    out,
                     "<path class=\"{class}\" d=\"M{x:.0},-4 h26\"/><text class=\"small\" x=\"{:.0}\" y=\"0\">{text}</text>",
                     x + 34.0
-                ));
+                );
                 x += 34.0 + width_of(text, 6.6) + 24.0;
             }
         }

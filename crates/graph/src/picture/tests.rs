@@ -1,4 +1,5 @@
 use proptest::prelude::*;
+use std::fmt::Write as _;
 
 use super::layout::{Item, Wire, place};
 use super::{Format, render};
@@ -81,7 +82,7 @@ fn json_has_a_version_and_every_stage() {
 fn too_much_is_not_drawn_but_told() {
     let mut text = "FROM a AS s0\n".to_owned();
     for n in 1..5_000 {
-        text.push_str(&format!("FROM s{} AS s{n}\n", n - 1));
+        let _ = writeln!(text, "FROM s{} AS s{n}", n - 1);
     }
     let outline = of(&text);
     assert!(render(&outline, Format::Svg, "x").is_err());

@@ -1,6 +1,7 @@
 //! For a terminal: a tree from each target down to what it is made of, then what runs side by side.
 
 use std::collections::HashSet;
+use std::fmt::Write as _;
 
 use super::diagram::{append, limited, middle_cut, short_image, summary};
 use crate::outline::{Origin, Outline, Via};
@@ -24,7 +25,7 @@ pub(super) fn render(outline: &Outline, title: &str) -> String {
     let (all, needed) = (outline.stages.len(), outline.order.len());
     let mut out = format!("{title}: {}", count(all, "stage"));
     if needed < all {
-        out.push_str(&format!(", {needed} needed"));
+        let _ = write!(out, ", {needed} needed");
     }
     out.push_str("\n\n");
     if all <= MAX_TREE {
@@ -39,16 +40,16 @@ pub(super) fn render(outline: &Outline, title: &str) -> String {
         out.push_str("Side by side\n");
         let numbers = outline.levels.len().to_string().len();
         for (level, stages) in outline.levels.iter().enumerate().take(MAX_TREE) {
-            out.push_str(&format!("  {:>numbers$}  {}\n", level + 1, names(outline, stages, ", ")));
+            let _ = writeln!(out, "  {:>numbers$}  {}", level + 1, names(outline, stages, ", "));
         }
         if outline.levels.len() > MAX_TREE {
-            out.push_str(&format!("  and {} more levels\n", outline.levels.len() - MAX_TREE));
+            let _ = writeln!(out, "  and {} more levels", outline.levels.len() - MAX_TREE);
         }
-        out.push_str(&format!("\nLongest chain  {}\n", names(outline, &outline.critical, " → ")));
+        let _ = write!(out, "\nLongest chain  {}\n", names(outline, &outline.critical, " → "));
     }
     let pruned: Vec<usize> = outline.stages.iter().filter(|s| !s.needed).map(|s| s.index).collect();
     if !pruned.is_empty() {
-        out.push_str(&format!("Not needed     {}\n", names(outline, &pruned, ", ")));
+        let _ = writeln!(out, "Not needed     {}", names(outline, &pruned, ", "));
     }
     out
 }
@@ -116,12 +117,11 @@ impl Tree<'_> {
     fn sources(&self, at: usize) -> Vec<(Origin, String)> {
         let mut out: Vec<Source> = vec![];
         for flow in &self.outline.stages[at].flows {
-            let place = match out.iter().position(|source| source.origin == flow.origin) {
-                Some(place) => place,
-                None => {
-                    out.push(Source::new(flow.origin.clone()));
-                    out.len() - 1
-                }
+            let place = if let Some(place) = out.iter().position(|source| source.origin == flow.origin) {
+                place
+            } else {
+                out.push(Source::new(flow.origin.clone()));
+                out.len() - 1
             };
             let Source { copies, mounts, from, added, .. } = &mut out[place];
             match flow.via {

@@ -53,8 +53,7 @@ fn all_images_first_then_contents() {
         .iter()
         .map(|need| match need {
             ContentNeed::Tree(selection) => format!("{} {}", selection.context, selection.pattern),
-            ContentNeed::Url { url } => url.clone(),
-            ContentNeed::Git { url, .. } => url.clone(),
+            ContentNeed::Url { url } | ContentNeed::Git { url, .. } => url.clone(),
         })
         .collect();
     assert_eq!(shown, ["context /a", "context /c", "https://x.example/f", "context /"]);
