@@ -1,1 +1,48 @@
-fn main() {}
+//! `slipway-executor`: what build and stage pods run. Also starts again as the first process of each command.
+
+mod commands;
+mod log;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use slipway_protocol::paths;
+
+/// Plans, conducts and runs the stages of image builds.
+#[derive(Debug, Parser)]
+#[command(name = "slipway-executor", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Brings the source, makes the graph, and says which stages need a pod.
+    Plan(commands::RequestArgs),
+    /// Runs a planned build through its stage pods, and pushes the images.
+    Conduct(commands::RequestArgs),
+    /// Runs the commands that `conduct` orders.
+    Stage(commands::StageArgs),
+    /// Removes from the store what the limits do not let stay.
+    Gc(commands::GcArgs),
+}
+
+fn main() -> ExitCode {
+    slipway_sandbox::init_if_asked();
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let filter = tracing_subscriber::EnvFilter::try_from_env(paths::LOG_ENV)
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let result = match Cli::parse().command {
+        Command::Plan(args) => commands::plan(&args),
+        Command::Conduct(args) => commands::conduct(&args),
+        Command::Stage(args) => commands::stage(&args),
+        Command::Gc(args) => commands::gc(&args),
+    };
+    result.unwrap_or_else(|error| {
+        log::error(&format!("{error:#}"));
+        ExitCode::from(paths::EXIT_FAILED)
+    })
+}

@@ -9,7 +9,7 @@
 mod board;
 mod explain;
 mod failure;
-mod lookup;
+pub(crate) mod lookup;
 mod outcome;
 mod permits;
 mod schedule;

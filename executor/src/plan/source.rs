@@ -60,6 +60,9 @@ pub enum SourceError {
     /// It could not be fetched.
     #[error(transparent)]
     Fetch(#[from] FetchError),
+    /// A registry did not give it.
+    #[error("the registry cannot give the source")]
+    Registry(#[source] slipway_registry::Error),
     /// An archive could not be unpacked.
     #[error("the context's archive cannot be unpacked: {0}")]
     Archive(String),
@@ -76,6 +79,7 @@ impl SourceError {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Fetch(error) => error.is_retryable(),
+            Self::Registry(error) => error.is_transient(),
             Self::Store(_) | Self::Io(_) => true,
             _ => false,
         }
@@ -203,7 +207,7 @@ fn is_archive(head: &[u8]) -> bool {
 }
 
 /// Unpacks an archive as `ADD` does: nothing gets out of `into`.
-fn unpack(archive: &Path, into: &Path) -> Result<(), String> {
+pub(crate) fn unpack(archive: &Path, into: &Path) -> Result<(), String> {
     let folder = archive.parent().unwrap_or(Path::new("/"));
     let name = archive.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let stack = LayerStack::plain(folder).map_err(|error| tree_cause(error).to_string())?;

@@ -1,7 +1,11 @@
 //! What build and stage pods do: `plan` looks, `conduct` decides, stage pods run.
 
+pub mod conduct;
+pub mod packing;
+pub mod plan;
 pub mod remote;
 pub mod reports;
+mod source;
 pub mod wire;
 pub mod worker;
 

@@ -1,7 +1,11 @@
 //! From what the engine knows to what the operator is told.
 
-use slipway_protocol::report::{Failure, StageReport};
+use std::collections::BTreeMap;
 
+use slipway_protocol::report::{Failure, StagePodReport, StageReport};
+use slipway_sandbox::{Choice, Way};
+
+use super::wire::{End, PlanFile};
 use crate::engine::{Failed, StageOutcome, StepState};
 
 /// Returns the report of a stage.
@@ -32,4 +36,22 @@ pub fn failure(failed: &Failed) -> Failure {
         exit_code: failed.exit_code(),
         tail: failed.tail().join("\n"),
     }
+}
+
+/// Returns the report of a stage pod: what `conduct` knows of its stages, and the failures that were seen here.
+pub fn stage_pod_report(plan: &PlanFile, end: &End, failures: &BTreeMap<usize, Failure>, choice: &Choice) -> StagePodReport {
+    let mut stages = end.stages.clone();
+    for (stage, failure) in failures {
+        let name = plan.graph.stages.get(*stage).map(|stage| stage.name.clone()).unwrap_or_default();
+        match stages.iter_mut().find(|known| known.name == name) {
+            Some(known) => known.failure = Some(failure.clone()),
+            None => stages.push(StageReport { name, failure: Some(failure.clone()), ..StageReport::default() }),
+        }
+    }
+    let isolation = match choice.way {
+        Way::Granted => "Overlay (granted)",
+        Way::Nested => "Overlay (nested)",
+        Way::Root => "Root",
+    };
+    StagePodReport { stages, isolation: isolation.to_owned(), isolation_reason: choice.reason.clone() }
 }

@@ -33,6 +33,8 @@ pub struct PlanFile {
     pub pods: Vec<Option<u32>>,
     /// Contexts by name.
     pub contexts: BTreeMap<String, PlannedContext>,
+    /// `Auto`, `Overlay` or `Root`.
+    pub isolation: String,
     /// The Dockerfile's path, for people.
     pub dockerfile_path: String,
     /// Its text.

@@ -4,15 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use slipway_graph::ir::{ImageId, Op, StageId};
+use slipway_graph::ir::{ImageId, Op, Stage, StageId, Step};
 use slipway_protocol::paths::{self, DONE_FILE, STEP_FILES};
+use slipway_protocol::report::Failure;
 use slipway_sandbox::{Cancel, Sandbox};
 use slipway_store::{LayerId, Mounts, Store};
 
+use super::reports;
 use super::wire::{self, Answer, End, Order, PlanFile};
-use crate::engine::{Cause, Chain, Permits, Task};
+use crate::engine::{Cause, Chain, Failed, Permits, Task};
 use crate::event::{Event, Events, StepAt};
 use crate::inputs::{ContextTree, Images, Inputs};
 use crate::local::lent::Lent;
@@ -44,6 +47,8 @@ pub struct Worker<'a> {
     pub events: Events,
     /// For what needs the network.
     pub remotes: tokio::runtime::Handle,
+    /// Commands that failed, by the number of their stage.
+    pub failures: Mutex<BTreeMap<usize, Failure>>,
 }
 
 /// How a stage pod's work ended.
@@ -165,9 +170,31 @@ impl Worker<'_> {
                 let seconds = began.elapsed().as_secs_f64();
                 self.events.event(Event::Finished { at, seconds, size: meta.size });
             }
-            Err(cause) => self.events.event(Event::Failed { at, message: cause.to_string() }),
+            Err(cause) => {
+                self.events.event(Event::Failed { at, message: cause.to_string() });
+                self.note_failure(stage, step, at, cause);
+            }
         }
         result.map(|meta| (meta.size, meta.entries))
+    }
+}
+
+impl Worker<'_> {
+    /// Keeps a failure for the report; being stopped is none.
+    fn note_failure(&self, stage: &Stage, step: &Step, at: StepAt, cause: &Cause) {
+        if matches!(cause, Cause::Cancelled) {
+            return;
+        }
+        let failed = Failed {
+            at,
+            stage: stage.name.clone(),
+            title: step.title.clone(),
+            line: step.line,
+            end_line: step.end_line,
+            cause: cause.clone(),
+        };
+        let mut failures = self.failures.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        failures.entry(at.stage).or_insert_with(|| reports::failure(&failed));
     }
 }
 

@@ -1,0 +1,274 @@
+//! The commands: from arguments and files to the library, and from its reports to the termination message.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::{Context as _, bail};
+use slipway_executor::event::{Events, Sink};
+use slipway_executor::local::lent::Lent;
+use slipway_executor::pod::conduct::{ConductPlaces, conduct as conduct_build, planned};
+use slipway_executor::pod::plan::{PlanPlaces, plan as plan_build};
+use slipway_executor::pod::reports::stage_pod_report;
+use slipway_executor::pod::wire::{self, PlanFile};
+use slipway_executor::pod::worker::{Ended, Worker};
+use slipway_protocol::message::{Message, encode};
+use slipway_protocol::paths::{self, EXIT_CANCELLED, EXIT_FAILED};
+use slipway_protocol::report::{BuildReport, Failure, PlanReport, StagePodReport};
+use slipway_protocol::request::{BuildRequest, RegistrySettings};
+use slipway_registry::{Registry, Settings};
+use slipway_sandbox::{Cancel, Isolation};
+use slipway_store::{Policy, Store};
+use tokio::runtime::Runtime;
+
+use crate::log::{self, Log};
+
+/// Where the request is.
+#[derive(Debug, clap::Args)]
+pub(crate) struct RequestArgs {
+    /// The request, as JSON.
+    #[arg(long, value_name = "FILE")]
+    request: PathBuf,
+    #[command(flatten)]
+    store: StoreArgs,
+}
+
+/// Which pod of which build this is.
+#[derive(Debug, clap::Args)]
+pub(crate) struct StageArgs {
+    /// The build.
+    #[arg(long, value_name = "ID")]
+    build: String,
+    /// The pod's number.
+    #[arg(long, value_name = "N")]
+    pod: u32,
+    /// Where answers go.
+    #[arg(long, value_name = "FOLDER", default_value = paths::OUTBOX)]
+    outbox: PathBuf,
+    /// RUN cache mounts.
+    #[arg(long, value_name = "FOLDER", default_value = paths::MOUNTS)]
+    mounts: PathBuf,
+    /// Secrets, one file an id.
+    #[arg(long, value_name = "FOLDER", default_value = paths::SECRETS)]
+    secrets: PathBuf,
+    #[command(flatten)]
+    store: StoreArgs,
+}
+
+/// What may stay in the store.
+#[derive(Debug, clap::Args)]
+pub(crate) struct GcArgs {
+    /// The most bytes.
+    #[arg(long, value_name = "BYTES")]
+    max_size: Option<u64>,
+    /// Hours without use after which a thing goes.
+    #[arg(long, value_name = "HOURS")]
+    max_age: Option<u64>,
+    /// Bytes that the volume must have left.
+    #[arg(long, value_name = "BYTES")]
+    min_free: Option<u64>,
+    #[command(flatten)]
+    store: StoreArgs,
+}
+
+/// Where the store is.
+#[derive(Debug, clap::Args)]
+struct StoreArgs {
+    /// The store.
+    #[arg(long, value_name = "FOLDER", env = paths::STORE_ENV, default_value = paths::STORE)]
+    store: PathBuf,
+}
+
+fn runtime() -> anyhow::Result<Runtime> {
+    Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?)
+}
+
+fn events() -> Events {
+    Arc::new(Log::new())
+}
+
+fn read_request(path: &Path) -> anyhow::Result<BuildRequest> {
+    let bytes = std::fs::read(path).with_context(|| format!("cannot read the request `{}`", path.display()))?;
+    serde_json::from_slice(&bytes).with_context(|| format!("the request `{}` is not understood", path.display()))
+}
+
+fn registry(settings: &RegistrySettings) -> anyhow::Result<Arc<Registry>> {
+    let mut all = Settings::default();
+    for (host, mirrors) in &settings.mirrors {
+        all.mirrors.insert(host.clone(), mirrors.iter().map(|mirror| mirror.as_str().into()).collect());
+    }
+    all.insecure.clone_from(&settings.insecure);
+    all.ca_files = Some(PathBuf::from(&settings.ca_file)).filter(|path| !path.as_os_str().is_empty()).into_iter().collect();
+    all.credential_files = settings.credentials.iter().map(PathBuf::from).collect();
+    Ok(Arc::new(Registry::new(all)?))
+}
+
+/// Leaves the last words of the container.
+fn leave<M: Message>(report: &M) {
+    let path = std::env::var(paths::TERMINATION_ENV).unwrap_or_else(|_| paths::TERMINATION_LOG.to_owned());
+    if let Err(error) = std::fs::write(&path, encode(report)) {
+        log::error(&format!("cannot write the report to `{path}`: {error}"));
+    }
+}
+
+fn ended(failure: Option<&Failure>) -> ExitCode {
+    let Some(failure) = failure else { return ExitCode::SUCCESS };
+    let place = if failure.line > 0 { format!(" (line {})", failure.line) } else { String::new() };
+    log::error(&format!("{}{place}: {}", failure.reason, failure.message));
+    ExitCode::from(if failure.reason == "Cancelled" { EXIT_CANCELLED } else { EXIT_FAILED })
+}
+
+/// Opens the store; where that fails, the report says so.
+fn open_store(path: &Path) -> Result<Store, Failure> {
+    Store::open(path).map_err(|error| Failure {
+        reason: "StoreFailed".into(),
+        message: format!("{:#}", anyhow::Error::new(error)),
+        retryable: true,
+        ..Failure::default()
+    })
+}
+
+/// Makes room before a build needs it: below a tenth of the volume, or 2 GiB, the oldest things go.
+fn make_room(store: &Store) {
+    let wanted = 2 << 30;
+    if store.free().is_ok_and(|free| free < wanted) {
+        let policy = Policy { keep_free: Some(wanted), grace: Duration::from_secs(600), ..Policy::default() };
+        match store.collect(&policy, SystemTime::now()) {
+            Ok(collected) => log::say(&format!("made room: {} bytes", collected.bytes)),
+            Err(error) => log::error(&format!("cannot make room: {error}")),
+        }
+    }
+}
+
+/// Runs `plan`.
+pub(crate) fn plan(args: &RequestArgs) -> anyhow::Result<ExitCode> {
+    let request = read_request(&args.request)?;
+    let store = match open_store(&args.store.store) {
+        Ok(store) => store,
+        Err(failure) => {
+            leave(&PlanReport { failure: Some(failure.clone()), ..PlanReport::default() });
+            return Ok(ended(Some(&failure)));
+        }
+    };
+    make_room(&store);
+    let runtime = runtime()?;
+    let registry = registry(&request.registries)?;
+    let places = PlanPlaces { store: &store, registry, remotes: runtime.handle().clone(), events: events() };
+    let report = plan_build(&places, &request);
+    for stage in &report.stages {
+        let pod = stage.pod.map_or_else(|| "no pod".to_owned(), |pod| format!("pod {pod}"));
+        log::say(&format!("stage {}: {} of {} steps cached, {pod} {}", stage.name, stage.cached, stage.steps, stage.why));
+    }
+    report.warnings.iter().for_each(|warning| log::say(&format!("warning: {warning}")));
+    leave(&report);
+    Ok(ended(report.failure.as_ref()))
+}
+
+/// Runs `conduct`.
+pub(crate) fn conduct(args: &RequestArgs) -> anyhow::Result<ExitCode> {
+    let request = read_request(&args.request)?;
+    let store = match open_store(&args.store.store) {
+        Ok(store) => store,
+        Err(failure) => {
+            leave(&BuildReport { failure: Some(failure.clone()), ..BuildReport::default() });
+            return Ok(ended(Some(&failure)));
+        }
+    };
+    let runtime = runtime()?;
+    let registry = registry(&request.registries)?;
+    let cancel = Cancel::new();
+    cancel_on_termination(&runtime, &cancel);
+    let places = ConductPlaces { store: &store, registry, remotes: runtime.handle().clone(), events: events() };
+    let report = conduct_build(&places, &request, &cancel);
+    for image in &report.images {
+        log::say(&format!("image {}: {} ({} bytes, {} layers)", image.target, image.reference, image.size, image.layers.len()));
+    }
+    leave(&report);
+    Ok(ended(report.failure.as_ref()))
+}
+
+/// Runs `stage`.
+pub(crate) fn stage(args: &StageArgs) -> anyhow::Result<ExitCode> {
+    let runtime = runtime()?;
+    let cancel = Cancel::new();
+    cancel_on_termination(&runtime, &cancel);
+    let store = Store::open_readonly(&args.store.store)?;
+    let build = store.find_build_dir(&args.build)?.with_context(|| format!("there is no build `{}` in the store", args.build))?;
+    let plan: PlanFile = wire::read(&build.path().join(paths::PLAN_FILE))?.context("the build has no plan")?;
+    if plan.version != wire::VERSION {
+        bail!("the plan was written by another version of this program");
+    }
+    let isolation = match plan.isolation.as_str() {
+        "Overlay" => Isolation::Overlay,
+        "Root" => Isolation::Root,
+        _ => Isolation::Auto,
+    };
+    let (sandbox, choice) = match slipway_sandbox::choose(isolation, &args.outbox) {
+        Ok(chosen) => chosen,
+        Err(error) => {
+            let failure = Failure { reason: "SandboxFailed".into(), message: error.to_string(), ..Failure::default() };
+            let stage = slipway_protocol::report::StageReport { failure: Some(failure.clone()), ..Default::default() };
+            leave(&StagePodReport { stages: vec![stage], ..StagePodReport::default() });
+            return Ok(ended(Some(&failure)));
+        }
+    };
+    log::say(&format!("isolation: {} ({})", choice.way.name(), choice.reason));
+    let log = Log::new();
+    log.event(planned(&plan.graph));
+    let worker = Worker {
+        store: &store,
+        build: build.path().to_owned(),
+        pod: args.pod,
+        outbox: args.outbox.clone(),
+        mounts: args.mounts.clone(),
+        lent: Lent { folder: Some(args.secrets.clone()), ..Lent::default() },
+        sandbox: &*sandbox,
+        events: Arc::new(log),
+        remotes: runtime.handle().clone(),
+        failures: std::sync::Mutex::default(),
+    };
+    let over = worker.work(&plan, &cancel)?;
+    let failures = worker.failures.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let cancelled = matches!(over, Ended::Cancelled);
+    let end = match over {
+        Ended::Done(end) => end,
+        Ended::Cancelled => wire::End::default(),
+    };
+    let report = stage_pod_report(&plan, &end, &failures, &choice);
+    leave(&report);
+    let failure = report.stages.iter().find_map(|stage| stage.failure.as_ref());
+    if failure.is_none() && cancelled {
+        return Ok(ExitCode::from(EXIT_CANCELLED));
+    }
+    Ok(ended(failure))
+}
+
+/// Stops the work when the pod is to go.
+fn cancel_on_termination(runtime: &Runtime, cancel: &Cancel) {
+    let cancel = cancel.clone();
+    runtime.spawn(async move {
+        let Ok(mut terminated) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) else { return };
+        tokio::select! {
+            _ = terminated.recv() => {}
+            _ = tokio::signal::ctrl_c() => {}
+        }
+        cancel.cancel();
+    });
+}
+
+/// Runs `gc`.
+pub(crate) fn gc(args: &GcArgs) -> anyhow::Result<ExitCode> {
+    let began = Instant::now();
+    let store = Store::open(&args.store.store)?;
+    store.settle()?;
+    let policy = Policy {
+        max_bytes: args.max_size,
+        max_age: args.max_age.map(|hours| Duration::from_secs(hours.saturating_mul(3600))),
+        keep_free: args.min_free,
+        ..Policy::default()
+    };
+    let collected = store.collect(&policy, SystemTime::now())?;
+    log::say(&format!("removed {} bytes in {:.1}s", collected.bytes, began.elapsed().as_secs_f64()));
+    Ok(ExitCode::SUCCESS)
+}
