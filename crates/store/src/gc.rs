@@ -9,7 +9,7 @@ use crate::usage::{Kind, UsageItem};
 use crate::{Error, Store, files, lease, mounts};
 
 /// Temporary files without an owner go when they are this old.
-const TEMPORARY_AGE: Duration = Duration::from_secs(3600);
+const TEMPORARY_AGE: Duration = Duration::from_hours(1);
 
 /// What may stay.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,13 +1,13 @@
 //! Leases and journals: what a living process uses, and what it made since the disk was last synced.
 //!
-//! One file a process, locked as long as it lives. A line is `use NAME`, `new NAME` or `settled`. The collector spares every
-//! name in a locked file. A file without a lock is of a process that ended: if the machine has not been started anew since,
-//! what it made lies in the page cache and is whole, and its unsettled names move to the next process's journal; else they
-//! may be torn, and are removed.
+//! One file a process, locked as long as it lives. A line is `use NAME`, `new NAME`, `owe NAME` (made by a process that
+//! ended) or `done NAME`. The collector spares what is used or new. A file without a lock is of a process that ended: if the
+//! machine has not been started anew since, what it made lies in the page cache and is whole, and its unsettled names move to
+//! the next process's journal; else they may be torn, and are removed.
 //!
 //! This replaces a sync of each file of each layer, which would cost more than all other work together.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -29,8 +29,9 @@ pub(crate) struct Journal {
     file: File,
     /// Names that are in the file, to write each once.
     named: BTreeSet<String>,
-    /// Whether something was made since the last `settled`.
-    unsettled: bool,
+    /// What was made and may not be on the disk yet, with a count that grows.
+    unsettled: BTreeMap<String, u64>,
+    count: u64,
 }
 
 impl Journal {
@@ -44,13 +45,47 @@ impl Journal {
             .map_err(|errno| Error::io("lock", &path, errno))?;
         file.write_all(format!("{}\n", boot_id()).as_bytes()).map_err(failed)?;
         fs::rename(&path, root.join("leases").join(&name)).map_err(failed)?;
-        Ok(Self { root: root.to_owned(), name, file, named: BTreeSet::new(), unsettled: false })
+        Ok(Self {
+            root: root.to_owned(),
+            name,
+            file,
+            named: BTreeSet::new(),
+            unsettled: BTreeMap::new(),
+            count: 0,
+        })
     }
 
     /// Notes a name *before* it becomes visible.
     pub(crate) fn made(&mut self, name: &str) -> Result<(), Error> {
-        self.unsettled = true;
+        self.note(name);
         self.line("new", name)
+    }
+
+    /// Takes over what an ended process made and did not settle; that does not hold it.
+    fn owes(&mut self, name: &str) -> Result<(), Error> {
+        self.note(name);
+        self.line("owe", name)
+    }
+
+    fn note(&mut self, name: &str) {
+        self.count += 1;
+        self.unsettled.insert(name.to_owned(), self.count);
+    }
+
+    /// Notes that what was made up to a count is on the disk.
+    fn settled(&mut self, count: u64) -> Result<(), Error> {
+        // What was made once more meanwhile has a later count, and stays.
+        let done: Vec<String> =
+            self.unsettled.iter().filter(|(_, at)| **at <= count).map(|(name, _)| name.clone()).collect();
+        let lines = done.iter().fold(String::new(), |lines, name| lines + "done " + name + "\n");
+        self.write(&lines)?;
+        for name in &done {
+            self.unsettled.remove(name);
+            // Made again, it must be written again.
+            self.named.remove(&format!("new {name}\n"));
+            self.named.remove(&format!("owe {name}\n"));
+        }
+        Ok(())
     }
 
     fn used(&mut self, name: &str) -> Result<(), Error> {
@@ -80,7 +115,7 @@ impl Drop for Journal {
     fn drop(&mut self) {
         let _ = files::remove(&self.root.join("tmp").join(&self.name));
         // What is not on the disk yet stays on record for the next process.
-        if !self.unsettled {
+        if self.unsettled.is_empty() {
             let _ = fs::remove_file(self.root.join("leases").join(&self.name));
         }
     }
@@ -116,16 +151,14 @@ impl Store {
     /// It can take as long as the disk needs, so it belongs after the work that somebody waits for.
     pub fn settle(&self) -> Result<(), Error> {
         self.writable()?;
+        let count = match self.lease.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
+            Some(journal) if !journal.unsettled.is_empty() => journal.count,
+            _ => return Ok(()),
+        };
+        // Not under the lock: other threads go on meanwhile, and what they make has a later count.
         let root = File::open(&self.root).map_err(|source| Error::io("open", &self.root, source))?;
         rustix::fs::syncfs(&root).map_err(|errno| Error::io("sync", &self.root, errno))?;
-        let mut lease = self.lease.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(journal) = lease.as_mut().filter(|journal| journal.unsettled) {
-            journal.write("settled\n")?;
-            journal.unsettled = false;
-            // What is made again from here on must be written again.
-            journal.named.retain(|line| line.starts_with("use "));
-        }
-        Ok(())
+        self.journal(|journal| journal.settled(count))
     }
 
     /// Works on this handle's journal, making it first where there is none.
@@ -157,7 +190,7 @@ impl Store {
             let same_boot = lines.next() == Some(boot_id().as_str());
             for made in unsettled(lines) {
                 if same_boot {
-                    self.journal(|journal| journal.made(made))?;
+                    self.journal(|journal| journal.owes(made))?;
                 } else {
                     self.drop_suspect(made)?;
                 }
@@ -213,14 +246,14 @@ fn lock_abandoned(path: &Path) -> Result<Option<File>, Error> {
 }
 
 /// Returns the names that were made and not settled.
-fn unsettled<'a>(lines: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
-    let mut made = Vec::new();
+fn unsettled<'a>(lines: impl Iterator<Item = &'a str>) -> BTreeSet<&'a str> {
+    let mut made = BTreeSet::new();
     for line in lines {
         match line.split_once(' ') {
-            Some(("new", name)) => made.push(name),
-            None if line == "settled" => made.clear(),
-            _ => {}
-        }
+            Some(("new" | "owe", name)) => made.insert(name),
+            Some(("done", name)) => made.remove(name),
+            _ => false,
+        };
     }
     made
 }

@@ -2,8 +2,9 @@
 //!
 //! `mounts/<namespace>/<id>/` holds numbered directories, each with a lock file and a file that says it is ready. Number 0
 //! is for all; others come to be where `private` finds 0 taken. A mount is no step's result, so losing one loses time only.
+//! The file `.gate` is locked for the moment in which a mount is taken or removed.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -72,23 +73,23 @@ impl Mounts {
         sharing: Sharing,
         fill: &mut dyn FnMut(&Path) -> io::Result<()>,
     ) -> Result<Option<MountLease>, Error> {
+        let gate = gate(&self.directory)?;
         let directory = self.directory.join(directory_name(id));
         files::make_dir(&directory)?;
         // Says whose it is and, by its time, when it was last used.
         let label = directory.join("id");
         fs::write(&label, id).map_err(|source| Error::io("write", &label, source))?;
         let mut number = 0_u32;
-        loop {
-            let slot = Slot::new(&directory, number);
-            let lease = match sharing {
-                Sharing::Shared => slot.take_shared(fill)?,
-                Sharing::Private | Sharing::Locked => slot.take_alone(fill)?,
-            };
-            if lease.is_some() || sharing != Sharing::Private {
-                return Ok(lease);
+        let claimed = loop {
+            let claimed = Slot::new(&directory, number).claim(sharing)?;
+            if claimed.is_some() || sharing != Sharing::Private {
+                break claimed;
             }
             number += 1;
-        }
+        };
+        // Filling may take long, and the slot's own lock protects it.
+        drop(gate);
+        claimed.map(|claimed| claimed.fill(sharing, fill)).transpose()
     }
 
     /// Takes a cache mount, waiting for it; none where `cancelled` says so.
@@ -127,30 +128,57 @@ impl Slot {
         }
     }
 
-    fn take_shared(self, fill: &mut dyn FnMut(&Path) -> io::Result<()>) -> Result<Option<MountLease>, Error> {
-        if let Some(file) = try_claim(&self.lock, FlockOperation::NonBlockingLockShared)?
-            && self.ready.exists()
-        {
-            return Ok(Some(MountLease { path: self.data, _file: file }));
-        }
-        // The first user fills it alone. Going back to a shared lock opens no gap: the directory is ready by then.
-        let Some(lease) = self.take_alone(fill)? else { return Ok(None) };
-        flock(&lease._file, FlockOperation::NonBlockingLockShared)
-            .map_err(|errno| Error::io("lock", &lease.path, errno))?;
-        Ok(Some(lease))
-    }
-
-    fn take_alone(&self, fill: &mut dyn FnMut(&Path) -> io::Result<()>) -> Result<Option<MountLease>, Error> {
-        let Some(file) = try_claim(&self.lock, FlockOperation::NonBlockingLockExclusive)? else {
-            return Ok(None);
+    /// Locks the slot: together with others if it is to be shared and ready, else alone.
+    fn claim(self, sharing: Sharing) -> Result<Option<Claimed>, Error> {
+        let shared = sharing == Sharing::Shared && self.ready.exists();
+        let operation = if shared {
+            FlockOperation::NonBlockingLockShared
+        } else {
+            FlockOperation::NonBlockingLockExclusive
         };
-        if !self.ready.exists() {
-            files::remove(&self.data)?;
-            files::make_dir(&self.data)?;
-            fill(&self.data).map_err(|source| Error::io("fill", &self.data, source))?;
-            fs::write(&self.ready, "").map_err(|source| Error::io("write", &self.ready, source))?;
+        Ok(try_claim(&self.lock, operation)?.map(|file| Claimed { slot: self, file }))
+    }
+}
+
+/// A slot with its lock.
+struct Claimed {
+    slot: Slot,
+    file: File,
+}
+
+impl Claimed {
+    fn fill(
+        self,
+        sharing: Sharing,
+        fill: &mut dyn FnMut(&Path) -> io::Result<()>,
+    ) -> Result<MountLease, Error> {
+        let Slot { data, ready, .. } = self.slot;
+        if !ready.exists() {
+            files::remove(&data)?;
+            files::make_dir(&data)?;
+            fill(&data).map_err(|source| Error::io("fill", &data, source))?;
+            fs::write(&ready, "").map_err(|source| Error::io("write", &ready, source))?;
         }
-        Ok(Some(MountLease { path: self.data.clone(), _file: file }))
+        if sharing == Sharing::Shared {
+            // From alone to together opens no gap that matters: the directory is ready.
+            flock(&self.file, FlockOperation::NonBlockingLockShared)
+                .map_err(|errno| Error::io("lock", &data, errno))?;
+        }
+        Ok(MountLease { path: data, _file: self.file })
+    }
+}
+
+/// Takes the lock under which mounts are taken and removed.
+fn gate(directory: &Path) -> Result<File, Error> {
+    let path = directory.join(".gate");
+    let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path);
+    let file = file.map_err(|source| Error::io("open", &path, source))?;
+    loop {
+        match flock(&file, FlockOperation::LockExclusive) {
+            Ok(()) => return Ok(file),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(errno) => return Err(Error::io("lock", path, errno)),
+        }
     }
 }
 
@@ -162,14 +190,17 @@ fn directory_name(id: &str) -> String {
 
 /// Removes a mount with all its directories, unless one is in use.
 pub(crate) fn remove(root: &Path, directory: &Path) -> Result<bool, Error> {
+    let Some(gate) = directory.parent().map(gate).transpose()? else { return Ok(false) };
     let mut locks = Vec::new();
-    for name in files::names(directory)?.iter().filter(|name| name.ends_with(".lock")) {
+    for name in files::names(directory)?.iter().filter(|name| name.strip_suffix(".lock").is_some()) {
         match try_claim(&directory.join(name), FlockOperation::NonBlockingLockExclusive)? {
             Some(file) => locks.push(file),
             None => return Ok(false),
         }
     }
-    match files::trash(root, directory)? {
+    let grave = files::trash(root, directory)?;
+    drop(gate);
+    match grave {
         Some(grave) => files::remove(&grave).map(|()| true),
         None => Ok(false),
     }

@@ -76,7 +76,9 @@ impl Store {
             self.layer_usage(&mut items, &id);
         }
         for namespace in files::names(&self.join("mounts"))? {
-            for name in files::names(&self.join("mounts").join(&namespace))? {
+            let names = files::names(&self.join("mounts").join(&namespace))?;
+            // Not the gate.
+            for name in names.into_iter().filter(|name| !name.starts_with('.')) {
                 self.tree(&mut items, Kind::Mount, format!("mounts/{namespace}/{name}"), "id");
             }
         }
