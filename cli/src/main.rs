@@ -6,9 +6,11 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod build;
 mod check;
 mod completions;
 mod man;
+mod plan;
 
 /// Checks, plans and builds multi-stage Dockerfiles.
 #[derive(Debug, Parser)]
@@ -21,7 +23,9 @@ struct Cli {
 /// What to do; the order here is the order of the help text.
 #[derive(Debug, Subcommand)]
 enum Verb {
+    Build(Box<build::Args>),
     Check(check::Args),
+    Plan(plan::Args),
     Completions(completions::Args),
     #[command(hide = true)]
     Man(man::Args),
@@ -31,8 +35,14 @@ enum Verb {
 const FAILED: u8 = 2;
 
 fn main() -> ExitCode {
+    // The sandbox starts this program again as the first process of each command.
+    slipway_sandbox::init_if_asked();
+    // One TLS provider for all of the program; a second call would only say that there is one.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let outcome = match Cli::parse().verb {
+        Verb::Build(args) => build::run(*args),
         Verb::Check(args) => check::run(args),
+        Verb::Plan(args) => plan::run(args),
         Verb::Completions(args) => completions::run(args),
         Verb::Man(args) => man::run(args),
     };

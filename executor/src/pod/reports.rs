@@ -51,7 +51,8 @@ pub fn stage_pod_report(plan: &PlanFile, end: &End, failures: &BTreeMap<usize, F
     let isolation = match choice.way {
         Way::Granted => "Overlay (granted)",
         Way::Nested => "Overlay (nested)",
-        Way::Root => "Root",
+        Way::Container => "Root (container)",
+        Way::Root => "Root (chroot)",
     };
     StagePodReport { stages, isolation: isolation.to_owned(), isolation_reason: choice.reason.clone() }
 }
