@@ -9,7 +9,7 @@ pub fn is_valid(text: &str) -> bool {
     !text.is_empty() && text.split(',').all(is_clause)
 }
 
-/// `[ugoa]*([-+=]([rwxXst]*|[ugo]))+`
+/// `[ugoa]*([-+=][rwxXstugo]*)+`: permissions and copies of a class can be mixed.
 fn is_clause(clause: &str) -> bool {
     let mut rest = clause.trim_start_matches(['u', 'g', 'o', 'a']);
     if rest.is_empty() {
@@ -17,8 +17,7 @@ fn is_clause(clause: &str) -> bool {
     }
     while !rest.is_empty() {
         let Some(after) = rest.strip_prefix(['-', '+', '=']) else { return false };
-        let copied = after.strip_prefix(['u', 'g', 'o']);
-        rest = copied.unwrap_or_else(|| after.trim_start_matches(['r', 'w', 'x', 'X', 's', 't']));
+        rest = after.trim_start_matches(['r', 'w', 'x', 'X', 's', 't', 'u', 'g', 'o']);
     }
     true
 }
@@ -29,9 +28,22 @@ mod tests {
 
     #[test]
     fn octal_and_symbolic_modes() {
-        for mode in
-            ["0", "755", "0644", "07777", "u=rwX,go=rX", "+x", "a-w", "g=u", "u+s,o+t", "u=", "=r", "u+r-w"]
-        {
+        for mode in [
+            "0",
+            "755",
+            "0644",
+            "07777",
+            "u=rwX,go=rX",
+            "+x",
+            "a-w",
+            "g=u",
+            "u+s,o+t",
+            "u=",
+            "=r",
+            "u+r-w",
+            "go=u-w",
+            "g=ur",
+        ] {
             assert!(is_valid(mode), "{mode}");
         }
         for mode in ["", "8", "10000", "0o755", "rwx", "u", "u=q", "u=rw,", "755x", "-1 "] {

@@ -69,7 +69,12 @@ impl<'a> Flags<'a> {
         flags
     }
 
-    fn check(&self, keyword: Keyword, raw: &'a RawFlag<'a>, known: Known) -> Result<Flag<'a>, Box<Diagnostic>> {
+    fn check(
+        &self,
+        keyword: Keyword,
+        raw: &'a RawFlag<'a>,
+        known: Known,
+    ) -> Result<Flag<'a>, Box<Diagnostic>> {
         let text = &raw.text;
         let (end, value) = text.find('=').map_or((text.len(), None), |at| (at, Some(&text[at + 1..])));
         let name = &text[2..end];

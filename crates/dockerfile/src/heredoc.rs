@@ -162,3 +162,6 @@ fn open_brace(line: &str, at: usize) -> Result<usize, Unreadable> {
         _ => Err(Unreadable),
     }
 }
+
+#[cfg(test)]
+mod tests;

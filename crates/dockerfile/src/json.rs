@@ -99,11 +99,11 @@ impl Reader<'_> {
                     self.at += 1;
                     self.space();
                     let close = if kind == b'[' { b']' } else { b'}' };
+                    // The outer array is one level, this one another.
+                    if open.len() + 2 > MAX_DEPTH {
+                        return Err(Broken::Syntax);
+                    }
                     if !self.take(close) {
-                        // The outer array is one level already.
-                        if open.len() + 2 > MAX_DEPTH {
-                            return Err(Broken::Syntax);
-                        }
                         open.push(kind);
                         if kind == b'{' {
                             self.key()?;
@@ -261,3 +261,6 @@ impl Reader<'_> {
         if self.take(byte) { Ok(()) } else { Err(Broken::Syntax) }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -212,8 +212,7 @@ impl Builder<'_> {
                 known if KEYS.contains(&known) => {
                     let message = format!("the mount key `{known}` needs a value");
                     let help = format!("write `{known}=<value>`");
-                    self.diagnostics
-                        .push(Diagnostic::error("mount-value", field.span, message).help(help));
+                    self.diagnostics.push(Diagnostic::error("mount-value", field.span, message).help(help));
                 }
                 _ => self.unknown_key(&field.key, field.span),
             }
@@ -324,8 +323,7 @@ impl Builder<'_> {
             return true;
         }
         let wanted: Vec<String> = kinds.iter().map(|kind| format!("`type={}`", kind.name())).collect();
-        let message =
-            format!("the mount key `{key}` does not go with type `{}`", self.mount.kind.name());
+        let message = format!("the mount key `{key}` does not go with type `{}`", self.mount.kind.name());
         let help = if self.kind_span.is_some() {
             format!("it belongs to {}", wanted.join(" and "))
         } else {
@@ -336,11 +334,8 @@ impl Builder<'_> {
     }
 
     fn unknown_key(&mut self, key: &str, span: Span) {
-        let diagnostic = Diagnostic::error(
-            "unknown-mount-key",
-            span,
-            format!("a mount has no key `{}`", shown(key)),
-        );
+        let diagnostic =
+            Diagnostic::error("unknown-mount-key", span, format!("a mount has no key `{}`", shown(key)));
         self.diagnostics.push(match nearest(key, KEYS) {
             Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
             None => diagnostic.help(format!("the keys are {}", KEYS.join(", "))),

@@ -316,3 +316,11 @@ fn unusual_bytes() {
     };
     assert_eq!(run.heredocs[0].body, "echo\r\n", "the body keeps its line breaks");
 }
+
+/// Found by the loop above: a problem behind the last column of a line that just fits put its caret past the terminal's edge.
+#[test]
+fn found_caret_behind_the_last_column() {
+    for length in 60..90 {
+        properties::renders(format!("FROM a\nENTRYPOINT [\"{}", "x".repeat(length)).as_bytes());
+    }
+}

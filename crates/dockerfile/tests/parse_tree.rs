@@ -57,7 +57,6 @@ fn typed(file: &Dockerfile) -> String {
         }
     }
     // Debug output of what is absent tells nothing.
-    let mut text = text;
     for key in [
         "from", "source", "target", "id", "sharing", "readonly", "required", "size", "mode", "uid", "gid",
         "env",

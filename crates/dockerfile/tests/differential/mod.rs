@@ -31,8 +31,8 @@ pub(crate) fn ours(text: &str) -> Result<Vec<Outline>, Vec<&'static str>> {
     }
     for stage in &parsed.file.stages {
         let flags = flags_of(nodes.next());
-        let mut words = vec![stage.from.image.text.to_string()];
-        words.extend(stage.from.alias.as_ref().map(|alias| alias.text.to_string()));
+        let mut words = vec![stage.from.image.text.clone()];
+        words.extend(stage.from.alias.as_ref().map(|alias| alias.text.clone()));
         outlines.push(Outline { name: "FROM".into(), flags, words });
         for instruction in &stage.instructions {
             outlines.push(of_instruction(instruction, nodes.next()));
@@ -63,12 +63,13 @@ fn of_instruction(instruction: &Instruction, node: Option<&Node>) -> Outline {
             words.extend(run.heredocs.iter().map(|heredoc| heredoc.body.clone()));
             words
         }
-        Kind::Cmd(found) | Kind::Entrypoint(found) => command(found),
+        Kind::Cmd(found)
+        | Kind::Entrypoint(found)
+        | Kind::Healthcheck(Healthcheck::Cmd { command: found, .. }) => command(found),
         Kind::Copy(found) | Kind::Add(found) => copy(found),
-        Kind::Volume(found) | Kind::Expose(found) => found.iter().map(|word| word.text.to_string()).collect(),
+        Kind::Volume(found) | Kind::Expose(found) => found.iter().map(|word| word.text.clone()).collect(),
         Kind::Shell(found) => found.clone(),
         Kind::Healthcheck(Healthcheck::None) => vec!["NONE".into()],
-        Kind::Healthcheck(Healthcheck::Cmd { command: found, .. }) => command(found),
         _ => vec![folded(
             found.text.split_once(|c: char| c.is_ascii_whitespace()).map_or("", |(_, rest)| rest),
         )],
@@ -77,9 +78,9 @@ fn of_instruction(instruction: &Instruction, node: Option<&Node>) -> Outline {
 }
 
 fn copy(copy: &Copy) -> Vec<String> {
-    let mut words: Vec<String> = copy.sources.iter().map(|word| word.text.to_string()).collect();
+    let mut words: Vec<String> = copy.sources.iter().map(|word| word.text.clone()).collect();
     words.extend(copy.heredocs.iter().map(|heredoc| heredoc.body.clone()));
-    words.push(copy.dest.text.to_string());
+    words.push(copy.dest.text.clone());
     words
 }
 
