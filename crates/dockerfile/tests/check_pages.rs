@@ -1,6 +1,6 @@
 //! The pages in docs/checks are true: what they call bad is reported, with the text that they show, and what they call good is not.
 //!
-//! With `SLIPWAY_UPDATE=1` the shown text is written anew.
+//! With `SLIPWAY_BLESS=1` the shown text is written anew.
 
 use std::{collections::HashMap, fs, path::PathBuf};
 
@@ -48,7 +48,7 @@ fn find(rule: &Rule, page: &str, dockerfile: &str) -> Vec<Diagnostic> {
 
 #[test]
 fn pages_are_true() {
-    let update = std::env::var_os("SLIPWAY_UPDATE").is_some();
+    let update = std::env::var_os("SLIPWAY_BLESS").is_some();
     let mut wrong = vec![];
     for rule in RULES {
         let path = docs().join("checks").join(format!("{}.md", rule.name));
@@ -93,7 +93,7 @@ fn pages_are_true() {
             ));
         }
     }
-    assert!(wrong.is_empty(), "{}\nrun with SLIPWAY_UPDATE=1 if the new texts are right", wrong.join("\n"));
+    assert!(wrong.is_empty(), "{}\nrun with SLIPWAY_BLESS=1 if the new texts are right", wrong.join("\n"));
 }
 
 #[test]

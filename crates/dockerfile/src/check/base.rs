@@ -136,7 +136,7 @@ fn copied_images(stage: &StageModel<'_>, report: &mut Report) {
             _ => continue,
         };
         for from in froms {
-            let is_stage = stage.uses.iter().any(|used| used.step == index && used.span == from.span);
+            let is_stage = stage.uses_of(index).iter().any(|used| used.span == from.span);
             let is_number = from.text.parse::<usize>().is_ok();
             if !is_stage && !is_number && from.text != "scratch" && from.text != "context" {
                 firmness(&from.text, from, &step.instruction.comments, report);

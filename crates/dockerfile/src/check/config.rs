@@ -52,7 +52,7 @@ impl Config {
                 "experimental" if value == "all" => config.experimental_all = true,
                 "experimental" => config.experimental = names(),
                 "error" => {
-                    config.error = boolean(value).ok_or_else(|| ConfigError::NotBool(value.to_owned()))?
+                    config.error = boolean(value).ok_or_else(|| ConfigError::NotBool(value.to_owned()))?;
                 }
                 other => return Err(ConfigError::Unknown(other.to_owned())),
             }

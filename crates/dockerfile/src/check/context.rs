@@ -86,55 +86,75 @@ fn secrets(step: &Step<'_>, copy: &Copy, report: &mut Report) {
     }
 }
 
+/// Files and directories that are secret by their whole name, at the end of a path.
+const NAMES: [(&str, &[&str]); 4] = [
+    ("a file of settings with secrets", &[".env"]),
+    ("a private key", &["id_rsa", "id_dsa", "id_ecdsa", "id_ed25519"]),
+    ("a directory of credentials", &[".ssh", ".aws", ".kube", ".gnupg", ".docker"]),
+    (
+        "a file of credentials",
+        &[
+            ".npmrc",
+            ".pypirc",
+            ".netrc",
+            "_netrc",
+            ".git-credentials",
+            ".vault-token",
+            ".htpasswd",
+            ".pgpass",
+            "auth.json",
+            "kubeconfig",
+            ".kube/config",
+            ".docker/config.json",
+            "credentials",
+            "credentials.json",
+            "application_default_credentials.json",
+        ],
+    ),
+];
+
+/// Extensions of private keys and of stores of them.
+const KEYS: [&str; 7] = ["pem", "key", "p12", "pfx", "jks", "keystore", "ppk"];
+
+/// Parts of names that say that a file is no secret.
+const HARMLESS: [&str; 12] = [
+    "cert",
+    "ca",
+    "chain",
+    "bundle",
+    "public",
+    "pub",
+    "crt",
+    "fullchain",
+    "example",
+    "sample",
+    "template",
+    "dist",
+];
+
 /// Tells what kind of secret a file holds, by its name.
 fn secret(path: &str) -> Option<&'static str> {
     let lower = path.to_lowercase();
     let name = lower.rsplit('/').next().unwrap_or_default();
-    let (stem, extension) = name.rsplit_once('.').unwrap_or((name, ""));
-    let public = [
-        "cert",
-        "ca",
-        "chain",
-        "bundle",
-        "public",
-        "pub",
-        "crt",
-        "fullchain",
-        "example",
-        "sample",
-        "template",
-        "dist",
-    ];
-    if name.split(['.', '-', '_']).any(|part| public.contains(&part)) {
+    if name.split(['.', '-', '_']).any(|part| HARMLESS.contains(&part)) {
         return None;
     }
-    match name {
-        ".env" => return Some("a file of settings with secrets"),
-        "id_rsa" | "id_dsa" | "id_ecdsa" | "id_ed25519" => return Some("a private key"),
-        ".npmrc" | ".pypirc" | ".netrc" | "_netrc" | ".git-credentials" | ".vault-token" | ".htpasswd"
-        | ".pgpass" | "auth.json" => {
-            return Some("a file of credentials");
-        }
-        ".ssh" | ".aws" | ".kube" | ".gnupg" | ".docker" => return Some("a directory of credentials"),
-        "kubeconfig" | "credentials" | "credentials.json" | "application_default_credentials.json" => {
-            return Some("a file of credentials");
-        }
-        _ => {}
-    }
-    let starts = |words: &[&str]| {
-        words.iter().any(|word| {
-            stem == *word || stem.starts_with(&format!("{word}-")) || stem.starts_with(&format!("{word}_"))
-        })
+    let is = |wanted: &&str| {
+        name == *wanted || (wanted.contains('/') && format!("/{lower}").ends_with(&format!("/{wanted}")))
     };
+    if let Some((what, _)) = NAMES.iter().find(|(_, names)| names.iter().any(is)) {
+        return Some(what);
+    }
+    let (stem, extension) = name.rsplit_once('.').unwrap_or((name, ""));
+    let first = stem.split(['-', '_']).next().unwrap_or_default();
+    let is_service_account =
+        stem.replace('_', "-").starts_with("service-account") || first == "serviceaccount";
+    let is_text = matches!(extension, "json" | "yaml" | "yml" | "txt" | "toml" | "ini");
     if name.starts_with(".env.") {
         Some("a file of settings with secrets")
-    } else if matches!(extension, "pem" | "key" | "p12" | "pfx" | "jks" | "keystore" | "ppk") {
+    } else if KEYS.contains(&extension) {
         Some("a private key")
-    } else if matches!(extension, "json" | "yaml" | "yml" | "txt" | "toml" | "ini")
-        && starts(&["secret", "secrets", "service-account", "serviceaccount"])
-    {
-        Some("a file of credentials")
-    } else if lower.ends_with(".docker/config.json") || lower.ends_with(".kube/config") {
+    } else if is_text && (matches!(first, "secret" | "secrets") || is_service_account) {
         Some("a file of credentials")
     } else {
         None

@@ -1,6 +1,9 @@
 //! How instructions are written, and which of them undo each other.
 
-use crate::ast::{Command, Instruction, Kind, Word};
+use crate::{
+    ast::{Command, Instruction, Kind, Word},
+    span::Span,
+};
 
 use super::{
     config,
@@ -42,7 +45,7 @@ pub(super) fn check(model: &Model<'_>, report: &mut Report) {
 
 fn blank_lines(model: &Model<'_>, report: &mut Report) {
     // The comments above the instruction may ask to skip this, and the line lies inside it.
-    let mut owners: Vec<(&crate::span::Span, &[Word])> = vec![];
+    let mut owners: Vec<(&Span, &[Word])> = vec![];
     for stage in &model.stages {
         owners.push((&stage.stage.from.span, &stage.stage.from.comments));
         owners.extend(stage.stage.instructions.iter().map(|i| (&i.span, i.comments.as_slice())));
@@ -133,9 +136,12 @@ fn as_json(text: &str) -> Option<String> {
     ))
 }
 
+/// Tells whether an instruction is of one kind.
+type IsKind = fn(&Kind) -> bool;
+
 /// Of these only the last counts; the earlier ones are reported.
 fn repeated(stage: &StageModel<'_>, report: &mut Report) {
-    let kinds: [(&str, fn(&Kind) -> bool); 3] = [
+    let kinds: [(&str, IsKind); 3] = [
         ("CMD", |kind| matches!(kind, Kind::Cmd(_))),
         ("ENTRYPOINT", |kind| matches!(kind, Kind::Entrypoint(_))),
         ("HEALTHCHECK", |kind| matches!(kind, Kind::Healthcheck(_))),
@@ -158,11 +164,18 @@ fn repeated(stage: &StageModel<'_>, report: &mut Report) {
 }
 
 fn descriptions(model: &Model<'_>, report: &mut Report) {
-    let mut check = |what: &str, names: &[&str], comments: &[Word]| {
-        let Some(comment) = comments.last().filter(|comment| config::directive(&comment.text).is_none())
-        else {
+    // An empty line sets a comment apart. BuildKit's documentation says so too; its code looks over the line.
+    let directly_above = |comment: &Word, instruction: Span| {
+        let between = Span::new(comment.span.end, instruction.start).of(model.source());
+        between.matches('\n').count() == 1
+    };
+    let mut check = |what: &str, names: &[&str], comments: &[Word], instruction: Span| {
+        let Some(comment) = comments.last().filter(|comment| directly_above(comment, instruction)) else {
             return;
         };
+        if config::directive(&comment.text).is_some() {
+            return;
+        }
         let text = comment.text.trim_start();
         let first = text.split(' ').next().unwrap_or_default();
         if names.is_empty() || names.contains(&first) {
@@ -178,11 +191,11 @@ fn descriptions(model: &Model<'_>, report: &mut Report) {
     for arg in model.parsed.file.global_args.iter().chain(in_stages) {
         if let Kind::Arg(args) = &arg.kind {
             let names: Vec<&str> = args.iter().map(|arg| arg.name.text.as_str()).collect();
-            check("ARG", &names, &arg.comments);
+            check("ARG", &names, &arg.comments, arg.span);
         }
     }
     for stage in &model.stages {
         let name: Vec<&str> = stage.stage.name.iter().map(String::as_str).collect();
-        check("FROM", &name, &stage.stage.from.comments);
+        check("FROM", &name, &stage.stage.from.comments, stage.stage.from.span);
     }
 }

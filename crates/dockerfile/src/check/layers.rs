@@ -8,7 +8,7 @@ use crate::{
 use super::{
     context,
     model::{Base, Model, StageModel, Step},
-    packages::{Manager, install_of_dependencies},
+    packages::{Manager, build_with_dependencies, install_of_dependencies},
     report::Report,
     rules::Id,
 };
@@ -35,11 +35,8 @@ fn dependencies_after_sources(model: &Model<'_>, report: &mut Report) {
                     step.words.iter().find(|(source, _)| context::is_whole(source)).map(|(_, span)| *span);
             }
             for command in &step.commands {
-                let Some(manager) =
-                    install_of_dependencies(command).filter(|manager| !installed.contains(manager))
-                else {
-                    continue;
-                };
+                let manager = install_of_dependencies(command).or_else(|| build_with_dependencies(command));
+                let Some(manager) = manager.filter(|manager| !installed.contains(manager)) else { continue };
                 installed.push(manager);
                 if let (Some(copy), false) = (sources, has_cache(step)) {
                     let finding = Id::DependenciesAfterSources

@@ -2,7 +2,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::{model::Model, report::Report, rules::Id};
+use super::{
+    model::{Base, Model, StageModel},
+    report::Report,
+    rules::Id,
+};
 
 /// Runs the rules of this family.
 pub(super) fn check(model: &Model<'_>, report: &mut Report) {
@@ -75,7 +79,16 @@ fn unreachable(model: &Model<'_>, report: &mut Report) {
     if model.input.target.is_some() {
         return;
     }
+    let mut choices: Vec<(&str, &str)> = model.stages.iter().filter_map(choice).collect();
+    choices.sort_unstable();
+    choices.dedup();
     for (stage, _) in model.stages.iter().zip(&model.needed).filter(|(_, needed)| !**needed) {
+        let name = stage.stage.name.as_deref().unwrap_or_default();
+        if choices.iter().any(|(start, end)| {
+            name.len() >= start.len() + end.len() && name.starts_with(start) && name.ends_with(end)
+        }) {
+            continue;
+        }
         let from = &stage.stage.from;
         let what = stage
             .stage
@@ -95,4 +108,15 @@ fn unreachable(model: &Model<'_>, report: &mut Report) {
                 .help(help),
         );
     }
+}
+
+/// With `FROM deps-${KIND}` an argument chooses the stage: any that is called `deps-…` may be the one.
+fn choice<'a>(stage: &StageModel<'a>) -> Option<(&'a str, &'a str)> {
+    let uses = &stage.image.as_ref()?.uses;
+    let text = stage.stage.from.image.text.as_str();
+    let start = uses.iter().map(|used| used.at.start).min()?;
+    let end = uses.iter().map(|used| used.at.end).max()?;
+    let around = (text.get(..start)?, text.get(end..)?);
+    // `FROM $BASE` could name any stage, but where it names an image now, it is hardly meant to.
+    (around != ("", "") || matches!(stage.base, Base::Stage(_))).then_some(around)
 }

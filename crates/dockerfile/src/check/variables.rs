@@ -30,10 +30,16 @@ pub(super) fn check(model: &Model<'_>, report: &mut Report) {
         match &step.instruction.kind {
             Kind::Env(pairs) => {
                 legacy("ENV", pairs, step.instruction.span, comments, report);
-                pairs.iter().for_each(|pair| secret("ENV", &pair.key, comments, report));
+                for pair in pairs {
+                    secret("ENV", &pair.key, comments, report);
+                }
             }
             Kind::Label(pairs) => legacy("LABEL", pairs, step.instruction.span, comments, report),
-            Kind::Arg(args) => args.iter().for_each(|arg| secret("ARG", &arg.name, comments, report)),
+            Kind::Arg(args) => {
+                for arg in args {
+                    secret("ARG", &arg.name, comments, report);
+                }
+            }
             _ => {}
         }
     }

@@ -162,6 +162,15 @@ impl<'a> Model<'a> {
     }
 }
 
+impl StageModel<'_> {
+    /// Returns what an instruction takes from other stages; they are kept in the order of instructions.
+    pub(super) fn uses_of(&self, step: usize) -> &[StageUse] {
+        let start = self.uses.partition_point(|used| used.step < step);
+        let end = self.uses.partition_point(|used| used.step <= step);
+        &self.uses[start..end]
+    }
+}
+
 impl Step<'_> {
     /// Returns the mounts of a RUN.
     pub(super) fn mounts(&self) -> &[Mount] {

@@ -70,7 +70,7 @@ pub(in crate::check) fn install_of_dependencies(command: &Command) -> Option<Man
         ("poetry", Some("install")) if !command.has_option("--only-root") => Some(Manager::Poetry),
         ("uv", Some("sync")) => Some(Manager::Uv),
         ("pipenv", Some("install" | "sync")) if next.is_none() => Some(Manager::Pipenv),
-        ("go", Some("mod")) if next == Some("download") => Some(Manager::Go),
+        ("go", Some("mod")) if matches!(next, Some("download" | "tidy" | "vendor")) => Some(Manager::Go),
         ("cargo", Some("fetch")) => Some(Manager::Cargo),
         ("composer", Some("install")) => Some(Manager::Composer),
         ("bundle" | "bundler", Some("install") | None) => Some(Manager::Bundler),
@@ -80,6 +80,24 @@ pub(in crate::check) fn install_of_dependencies(command: &Command) -> Option<Man
         ("mix", Some("deps.get")) => Some(Manager::Mix),
         (name, Some("install")) if name.starts_with("pip") && has_requirements(command) => Some(Manager::Pip),
         _ if python_pip && has_requirements(command) => Some(Manager::Pip),
+        _ => None,
+    }
+}
+
+/// Tells whether a command builds a project and on the way downloads whatever dependencies are not there yet.
+pub(in crate::check) fn build_with_dependencies(command: &Command) -> Option<Manager> {
+    let mut operands = command.operands();
+    let goal = |wanted: &[&str]| command.operands().any(|word| wanted.contains(&word));
+    match (command.program(), operands.next()?) {
+        ("go", "build" | "install" | "test" | "vet") => Some(Manager::Go),
+        ("cargo", "build" | "test" | "check" | "clippy") => Some(Manager::Cargo),
+        ("mvn" | "mvnw", _) if goal(&["compile", "test", "package", "verify", "install"]) => {
+            Some(Manager::Maven)
+        }
+        ("gradle" | "gradlew", _) if goal(&["build", "assemble", "jar", "bootJar", "shadowJar", "test"]) => {
+            Some(Manager::Gradle)
+        }
+        ("dotnet", "build" | "publish" | "test") => Some(Manager::Dotnet),
         _ => None,
     }
 }

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{ast::Kind, span::Span};
 
-pub(super) use managers::{Manager, install_of_dependencies};
+pub(super) use managers::{Manager, build_with_dependencies, install_of_dependencies};
 
 /// Runs the rules of this family.
 pub(super) fn check(model: &Model<'_>, report: &mut Report) {
@@ -30,10 +30,11 @@ pub(super) fn check(model: &Model<'_>, report: &mut Report) {
 }
 
 fn dev_dependencies(model: &Model<'_>, report: &mut Report) {
+    let pruned: Vec<bool> = model.stages.iter().map(prunes).collect();
     for (stage, step) in model.shipped_steps() {
         for command in &step.commands {
             if let Some(help) = managers::dev_install(step, command)
-                && !prunes(stage)
+                && !pruned[stage.stage.index]
             {
                 let span = step.command_span(model.source(), command);
                 let message = format!("`{}` also installs what only development needs", short(command));
@@ -41,15 +42,20 @@ fn dev_dependencies(model: &Model<'_>, report: &mut Report) {
                     .push(&step.instruction.comments, Id::DevDependencies.finding(span, message).help(help));
             }
         }
-        copied_modules(model, stage, step, report);
+        copied_modules(model, &pruned, stage, step, report);
     }
 }
 
 /// `COPY --from=build /app/node_modules` brings along what that stage installed.
-fn copied_modules(model: &Model<'_>, stage: &StageModel<'_>, step: &Step<'_>, report: &mut Report) {
+fn copied_modules(
+    model: &Model<'_>,
+    pruned: &[bool],
+    stage: &StageModel<'_>,
+    step: &Step<'_>,
+    report: &mut Report,
+) {
     let Kind::Copy(copy) = &step.instruction.kind else { return };
     let Some(from) = &copy.from else { return };
-    let Some(used) = stage.uses.iter().find(|used| used.span == from.span) else { return };
     let folders = ["node_modules", "vendor"];
     let Some((folder, span)) = step.words.iter().find_map(|(path, span)| {
         let last = path.trim_end_matches('/').rsplit('/').next()?;
@@ -57,7 +63,8 @@ fn copied_modules(model: &Model<'_>, stage: &StageModel<'_>, step: &Step<'_>, re
     }) else {
         return;
     };
-    let Some((install, command)) = full_install(model, used.stage, folder) else { return };
+    let Some(used) = stage.uses.iter().find(|used| used.span == from.span) else { return };
+    let Some((install, command)) = full_install(model, pruned, used.stage, folder) else { return };
     let message = format!("this `{folder}` holds what only development needs");
     let finding = Id::DevDependencies
         .finding(span, message)
@@ -67,10 +74,15 @@ fn copied_modules(model: &Model<'_>, stage: &StageModel<'_>, step: &Step<'_>, re
 }
 
 /// Finds the install whose result a stage has, if it took development dependencies along and nothing removed them.
-fn full_install<'m>(model: &'m Model<'_>, mut index: usize, folder: &str) -> Option<(Span, &'m Command)> {
+fn full_install<'m>(
+    model: &'m Model<'_>,
+    pruned: &[bool],
+    mut index: usize,
+    folder: &str,
+) -> Option<(Span, &'m Command)> {
     loop {
         let stage = &model.stages[index];
-        if prunes(stage) {
+        if pruned[index] {
             return None;
         }
         for step in stage.steps.iter().rev() {
