@@ -110,6 +110,11 @@ fn converse(
     let mut verdict = None;
     let mut buffer = vec![0; 64 << 10];
     while stdout.is_some() || stderr.is_some() || listening {
+        if !listening && verdict.is_none() {
+            // `init` is gone without a word. With namespaces all is over; without, a command that killed it may hold the
+            // output open for ever.
+            break;
+        }
         if cancel.is_cancelled() && !cancelled {
             cancelled = true;
             // `init` takes the end of its orders as the order to end.

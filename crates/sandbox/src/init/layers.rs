@@ -4,6 +4,7 @@
 //! layers of which a part is mounted) lies on a tmpfs over `RunSpec::root`, which the entry into the root leaves behind.
 
 use std::{
+    collections::HashSet,
     os::fd::{AsFd, OwnedFd},
     path::{Path, PathBuf},
 };
@@ -81,6 +82,7 @@ pub(super) fn join(
     scratch: &Path,
     target: &Path,
 ) -> Result<(), Failure> {
+    let lowers = &without_repetition(lowers);
     match join_by_name(lowers, change) {
         Ok(mount) => attach_at(&mount, target),
         // No `lowerdir+` before Linux 6.5, or a filter without the newer calls: all in one string, with short names.
@@ -91,6 +93,12 @@ pub(super) fn join(
         }
         Err((_, first)) => Err(Failure::new("mount overlayfs", first)),
     }
+}
+
+/// The kernel refuses a directory that is given twice. What lies further down shows nothing that the upper one does not.
+fn without_repetition(lowers: &[PathBuf]) -> Vec<PathBuf> {
+    let mut seen = HashSet::new();
+    lowers.iter().filter(|lower| seen.insert(*lower)).cloned().collect()
 }
 
 fn join_by_name(lowers: &[PathBuf], change: Option<(&Path, &Path)>) -> Result<OwnedFd, (Errno, String)> {
