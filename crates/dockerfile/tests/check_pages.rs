@@ -2,6 +2,8 @@
 //!
 //! With `SLIPWAY_BLESS=1` the shown text is written anew.
 
+#![allow(clippy::unwrap_used)] // helpers of tests are not seen as tests
+
 use std::{collections::HashMap, fs, path::PathBuf};
 
 use slipway_dockerfile::{

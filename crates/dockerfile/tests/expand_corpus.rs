@@ -1,5 +1,7 @@
 //! The tables of the reference implementation, where a checkout has them: one word or one split a line.
 
+#![allow(clippy::panic, clippy::print_stdout)] // helpers of tests are not seen as tests
+
 use std::{fs, path::PathBuf};
 
 use slipway_dockerfile::expand::{process_word, process_words};

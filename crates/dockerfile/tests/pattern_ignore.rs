@@ -1,5 +1,7 @@
 //! `.dockerignore`: what Moby's matcher says, as data.
 
+#![allow(clippy::panic, clippy::unwrap_used)] // helpers of tests are not seen as tests
+
 use slipway_dockerfile::pattern::{IgnoreErrorKind, IgnoreFile, PatternError, Visit, clean};
 
 fn file(text: &str) -> IgnoreFile {
@@ -243,7 +245,7 @@ fn time_stays_bounded() {
         ["**/".repeat(300) + "b", "*a".repeat(300) + "*/b", "**/*a*a*a*a*a*a*a*a*/**/*b".to_owned()]
     {
         let file = file(&pattern);
-        assert!(!file.matches_or_parent(&path[path.len() - 801..]));
+        assert!(!file.matches_or_parent(&path[path.len() - 801..]) && !file.matches(&path));
     }
     assert!(began.elapsed().as_secs() < 10, "took {:?}", began.elapsed());
 }

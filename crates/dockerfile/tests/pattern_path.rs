@@ -1,5 +1,7 @@
 //! Patterns of COPY and ADD sources: what Go's `filepath.Match` says, as data.
 
+#![allow(clippy::panic, clippy::unwrap_used)] // helpers of tests are not seen as tests
+
 use slipway_dockerfile::pattern::{PathPattern, PatternError};
 
 fn matches(pattern: &str, path: &str) -> bool {

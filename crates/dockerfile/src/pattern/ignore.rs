@@ -103,11 +103,13 @@ impl IgnoreFile {
         if path == "." {
             return false;
         }
+        let matched: Vec<Vec<usize>> = self.rules.iter().map(|rule| rule.matched_lengths(&path)).collect();
+        let ends = path.match_indices('/').map(|(end, _)| end).chain([path.len()]);
         let mut visit = Visit::default();
-        for (end, _) in path.match_indices('/') {
-            visit = self.visit(&path[..end], &visit);
+        for end in ends {
+            visit = self.step(&visit, |rule| matched[rule].binary_search(&end).is_ok());
         }
-        self.visit(&path, &visit).ignored
+        visit.ignored
     }
 
     /// Tells whether the rules, each tried on the path and on all directories above it, leave the path out.
@@ -119,14 +121,9 @@ impl IgnoreFile {
         if path == "." {
             return false;
         }
-        let parents = || path.match_indices('/').map(|(end, _)| &path[..end]);
         self.rules.iter().fold(false, |ignored, rule| {
-            let applies = rule.negated == ignored;
-            if applies && (rule.matches(&path) || parents().any(|parent| rule.matches(parent))) {
-                !rule.negated
-            } else {
-                ignored
-            }
+            let applies = rule.negated == ignored && !rule.matched_lengths(&path).is_empty();
+            if applies { !rule.negated } else { ignored }
         })
     }
 
@@ -135,11 +132,15 @@ impl IgnoreFile {
     /// The path must be clean and relative to the root.
     #[must_use]
     pub fn visit(&self, path: &str, parent: &Visit) -> Visit {
+        self.step(parent, |rule| self.rules[rule].matches(path))
+    }
+
+    fn step(&self, parent: &Visit, matches: impl Fn(usize) -> bool) -> Visit {
         let mut ignored = false;
         let mut matched = vec![false; self.rules.len()];
         for (i, rule) in self.rules.iter().enumerate() {
             let inherited = parent.matched.get(i).copied().unwrap_or_default();
-            if inherited || (rule.negated == ignored && rule.matches(path)) {
+            if inherited || (rule.negated == ignored && matches(i)) {
                 matched[i] = true;
                 ignored = !rule.negated;
             }
@@ -155,9 +156,7 @@ impl IgnoreFile {
     /// Returns the line of the rule that leaves a path out, for messages.
     pub fn deciding_line(&self, path: &str) -> Option<usize> {
         let path = clean(path.trim_start_matches('/'));
-        let mut ends: Vec<usize> = path.match_indices('/').map(|(end, _)| end).collect();
-        ends.push(path.len());
-        let decides = |rule: &&Rule| ends.iter().any(|end| rule.matches(&path[..*end]));
+        let decides = |rule: &&Rule| !rule.matched_lengths(&path).is_empty();
         self.rules.iter().rev().find(decides).filter(|rule| !rule.negated).map(|rule| rule.line)
     }
 }

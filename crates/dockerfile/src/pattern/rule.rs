@@ -53,14 +53,29 @@ impl Rule {
     /// Tells whether the rule matches a path itself, its parents not regarded.
     pub(super) fn matches(&self, path: &str) -> bool {
         let Some(rest) = path.strip_prefix(self.prefix.as_str()) else { return false };
-        if self.tokens.is_empty() { rest.is_empty() } else { self.run(rest).matched }
+        if self.tokens.is_empty() { rest.is_empty() } else { self.run(rest, |_| ()).matched }
+    }
+
+    /// Returns which of a path and the directories above it the rule matches, each by the length of its name, in one pass.
+    pub(super) fn matched_lengths(&self, path: &str) -> Vec<usize> {
+        let Some(rest) = path.strip_prefix(self.prefix.as_str()) else { return vec![] };
+        let before = self.prefix.len();
+        let mut lengths = vec![];
+        if self.tokens.is_empty() {
+            if rest.is_empty() || rest.starts_with('/') {
+                lengths.push(before);
+            }
+        } else if self.run(rest, |at| lengths.push(before + at)).matched {
+            lengths.push(path.len());
+        }
+        lengths
     }
 
     /// Tells whether the rule could match anything inside a directory.
     pub(super) fn may_match_below(&self, dir: &str) -> bool {
         let inside = format!("{dir}/");
         match inside.strip_prefix(self.prefix.as_str()) {
-            Some(rest) => !self.tokens.is_empty() && self.run(rest).alive,
+            Some(rest) => !self.tokens.is_empty() && self.run(rest, |_| ()).alive,
             None => self.prefix.starts_with(&inside),
         }
     }
@@ -71,12 +86,16 @@ impl Rule {
     }
 
     /// Follows all possibilities at once: `reached[i]` says that the first `i` tokens may match what was read so far.
-    fn run(&self, text: &str) -> Outcome {
+    /// `parent` is called with the place of each slash up to which all tokens match.
+    fn run(&self, text: &str, mut parent: impl FnMut(usize)) -> Outcome {
         let goal = self.tokens.len();
         let mut reached = vec![false; goal + 1];
         reached[0] = true;
         self.skip_empty(&mut reached);
-        for c in text.chars() {
+        for (at, c) in text.char_indices() {
+            if c == '/' && reached[goal] {
+                parent(at);
+            }
             let mut alive = false;
             for i in (0..=goal).rev() {
                 let stays = i < goal && reached[i] && self.tokens[i].repeats(c);
