@@ -26,7 +26,7 @@ use crate::transport::{Payload, Transport, refused, same_origin};
 const MAX_TOKEN: usize = 1 << 20;
 
 /// How long a token lasts if nobody says (the protocol's word), and at least.
-const TOKEN_LIFE: Duration = Duration::from_secs(60);
+const TOKEN_LIFE: Duration = Duration::from_mins(1);
 
 /// What a request is allowed to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +54,8 @@ pub(crate) struct Round {
     /// All that may be tried, last nobody; none until asked for.
     logins: Option<Vec<Option<Found>>>,
     at: usize,
+    /// What worked before was tried first: if it does not any more, all are.
+    jumped: bool,
     /// The token at hand was refused: get another one.
     renew: bool,
     /// The token at hand is new: if it is refused, the credentials are.
@@ -117,10 +119,15 @@ impl Auth {
             round.at = *self.good.lock().await.get(&good_key(endpoint, access)).unwrap_or(&0);
             // Files may have changed since.
             round.at = round.at.min(found.len());
+            round.jumped = round.at > 0;
             round.logins = Some(found.into_iter().map(Some).chain([None]).collect());
         }
         loop {
             let Some(login) = round.logins.as_ref().and_then(|logins| logins.get(round.at)).cloned() else {
+                if std::mem::take(&mut round.jumped) {
+                    round.at = 0;
+                    continue;
+                }
                 return Err(unauthorized(endpoint, round));
             };
             let header = match (&challenge, login.as_ref().map(|found| &found.login)) {
@@ -128,8 +135,7 @@ impl Auth {
                 (Challenge::Basic, Some(Login::Basic { username, password })) => {
                     Some(basic(username, password))
                 }
-                (Challenge::Basic, None) => return Err(unauthorized(endpoint, round)),
-                (Challenge::Basic, Some(Login::Identity(_))) => None,
+                (Challenge::Basic, None | Some(Login::Identity(_))) => None,
                 (Challenge::Bearer { .. }, _) => {
                     match self.token(transport, endpoint, access, &challenge, login.as_ref(), round).await {
                         Ok(token) => Some(format!("Bearer {token}")),
@@ -225,7 +231,9 @@ impl Round {
 
     fn next(&mut self) {
         let who = self.current().map_or_else(|| "no credentials".to_owned(), |found| found.origin.clone());
-        self.tried.push(who);
+        if !self.tried.contains(&who) {
+            self.tried.push(who);
+        }
         self.at += 1;
         (self.renew, self.fresh) = (false, false);
     }
@@ -370,10 +378,8 @@ async fn exchange(
     let answer: Answer = serde_json::from_slice(&body).map_err(|_| nonsense())?;
     let value =
         answer.token.or(answer.access_token).filter(|token| !token.is_empty()).ok_or_else(nonsense)?;
-    let life = answer
-        .expires_in
-        .map_or(TOKEN_LIFE, Duration::from_secs)
-        .clamp(TOKEN_LIFE, Duration::from_secs(86_400));
+    let life =
+        answer.expires_in.map_or(TOKEN_LIFE, Duration::from_secs).clamp(TOKEN_LIFE, Duration::from_hours(24));
     // A tenth earlier: the request must arrive before the end, by the registry's clock.
     Ok(Token { value, until: Instant::now() + life * 9 / 10 })
 }

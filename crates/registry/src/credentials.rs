@@ -35,6 +35,7 @@ struct File {
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
+#[allow(clippy::struct_field_names)] // the format's names
 struct Auth {
     auth: Option<String>,
     username: Option<String>,

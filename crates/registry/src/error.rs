@@ -82,7 +82,7 @@ pub enum What {
         message: String,
     },
     /// 429, more often than we try or for longer than we wait.
-    #[error("too many requests{}{message}", after(.retry_after))]
+    #[error("too many requests{}{message}", after(*.retry_after))]
     TooManyRequests {
         /// When the registry wants to hear from us again.
         retry_after: Option<Duration>,
@@ -157,7 +157,7 @@ pub enum What {
     #[error("{source}")]
     Manifest {
         /// What is wrong.
-        source: ManifestError,
+        source: Box<ManifestError>,
     },
     /// A credential file or helper is broken.
     #[error("credentials: {0}")]
@@ -172,11 +172,11 @@ pub enum What {
 
 impl From<ManifestError> for What {
     fn from(source: ManifestError) -> Self {
-        Self::Manifest { source }
+        Self::Manifest { source: Box::new(source) }
     }
 }
 
-fn after(pause: &Option<Duration>) -> String {
+fn after(pause: Option<Duration>) -> String {
     pause.map_or_else(
         || ": ".to_owned(),
         |pause| format!(" (the registry says: again in {} s): ", pause.as_secs()),

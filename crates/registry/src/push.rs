@@ -287,9 +287,10 @@ impl Registry {
                 }
             }
         }
-        let rest = match whole && size > 0 {
-            true => Some(source::payload(source, 0, size).map_err(What::Local)?),
-            false => None,
+        let rest = if whole && size > 0 {
+            Some(source::payload(source, 0, size).map_err(What::Local)?)
+        } else {
+            None
         };
         let payload = rest.as_ref().map_or(Payload::Empty, |rest| rest.payload.clone());
         let committed = session.commit(transport, endpoint, access, &descriptor.digest, payload).await;

@@ -103,7 +103,7 @@ pub struct Retry {
 
 impl Default for Retry {
     fn default() -> Self {
-        Self { attempts: 6, first: Duration::from_millis(250), longest: Duration::from_secs(60) }
+        Self { attempts: 6, first: Duration::from_millis(250), longest: Duration::from_mins(1) }
     }
 }
 
@@ -122,8 +122,8 @@ impl Default for Timeouts {
     fn default() -> Self {
         Self {
             connect: Duration::from_secs(15),
-            idle: Duration::from_secs(60),
-            commit: Duration::from_secs(300),
+            idle: Duration::from_mins(1),
+            commit: Duration::from_mins(5),
         }
     }
 }

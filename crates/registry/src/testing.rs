@@ -123,6 +123,7 @@ impl FakeRegistry {
         let (shared, name) = (Arc::clone(&state), host.clone());
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
+                let _ = stream.set_nodelay(true);
                 let (state, host) = (Arc::clone(&shared), name.clone());
                 tokio::spawn(async move {
                     // Ends with the connection, in whichever way.

@@ -109,17 +109,33 @@ impl Transport {
         if let Some(known) = origins.get(host) {
             return Ok(known.clone());
         }
-        for scheme in ["https", "http"] {
-            let base = url(scheme)?;
-            let ping = base.join("/v2/").map_err(|error| What::Settings(error.to_string()))?;
-            let answered = self.clients.lax.get(ping).timeout(self.settings.timeouts.connect).send().await;
-            if answered.is_ok() {
-                origins.insert(host.to_owned(), base.clone());
-                return Ok(base);
+        let (secure, plain) = (url("https")?, url("http")?);
+        let is_plain = {
+            let mut has_tls = std::pin::pin!(self.answers(&secure));
+            let mut has_none = std::pin::pin!(self.answers(&plain));
+            // A server without TLS may keep silent at the start of one: after a moment both are asked.
+            match tokio::time::timeout(Duration::from_millis(500), &mut has_tls).await {
+                Ok(true) => Some(false),
+                Ok(false) => has_none.await.then_some(true),
+                Err(_) => tokio::select! {
+                    yes = &mut has_tls => if yes { Some(false) } else { has_none.await.then_some(true) },
+                    yes = &mut has_none => if yes { Some(true) } else { has_tls.await.then_some(false) },
+                },
             }
+        };
+        let base = if is_plain == Some(true) { plain } else { secure };
+        // Where nobody answers, the request itself will say so, and the next one looks again.
+        if is_plain.is_some() {
+            origins.insert(host.to_owned(), base.clone());
         }
-        // Nobody answers: the request itself will say so, and the next one looks again.
-        url("https")
+        Ok(base)
+    }
+
+    /// Returns true if a registry answers there. A server with TLS answers plain requests with 400.
+    async fn answers(&self, base: &Url) -> bool {
+        let Ok(ping) = base.join("/v2/") else { return false };
+        let answer = self.clients.lax.get(ping).timeout(self.settings.timeouts.connect).send().await;
+        answer.is_ok_and(|answer| answer.status() != StatusCode::BAD_REQUEST)
     }
 
     /// Sends a request, with credentials if asked for them; answers of any status come back, except 401.
@@ -172,7 +188,7 @@ impl Transport {
             let client = self.clients.get(lax)?;
             let answer = self.once(client, call, url.clone(), headers).await?;
             let next = match answer.status().as_u16() {
-                301 | 302 | 303 if matches!(call.method, Method::GET | Method::HEAD) => true,
+                301..=303 if matches!(call.method, Method::GET | Method::HEAD) => true,
                 307 | 308 => true,
                 _ => false,
             };
@@ -216,7 +232,7 @@ impl Transport {
     async fn once(&self, client: &Client, call: &Call, url: Url, headers: HeaderMap) -> Result<Answer, What> {
         Atomics::add(&self.counters.requests, 1);
         let request = client.request(call.method.clone(), url).headers(headers);
-        let (request, progress) = call.payload.attach(request, &self.counters)?;
+        let (request, progress) = call.payload.attach(request, &self.counters);
         let idle = self.settings.timeouts.idle;
         let answer = progress.watch(request.send(), idle, call.patience).await.ok_or(What::Slow(idle))?;
         match answer {

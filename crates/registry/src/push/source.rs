@@ -81,12 +81,11 @@ pub(super) fn payload(source: &dyn Source, offset: u64, length: u64) -> io::Resu
     let open = move || {
         let reader = readers.lock().ok().and_then(|mut readers| readers.pop());
         let failure = on_failure.clone();
-        match reader {
-            Some(reader) => read_pieces(reader, length, failure),
-            None => {
-                let error = io::Error::other("the request was sent too often");
-                futures::stream::once(async { Err(error) }).boxed()
-            }
+        if let Some(reader) = reader {
+            read_pieces(reader, length, failure)
+        } else {
+            let error = io::Error::other("the request was sent too often");
+            futures::stream::once(async { Err(error) }).boxed()
         }
     };
     Ok(Rest { payload: Payload::Stream { length: Some(length), open: Arc::new(open) }, failure })

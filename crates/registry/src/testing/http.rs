@@ -1,5 +1,6 @@
 //! As much of HTTP/1.1 as the fake registry needs, by hand: a library would not break the rules.
 
+use std::fmt::Write;
 use std::io;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -40,7 +41,7 @@ impl Response {
         Self { status, ..Self::default() }
     }
 
-    pub(super) fn with(mut self, name: &str, value: impl ToString) -> Self {
+    pub(super) fn with(mut self, name: &str, value: impl std::fmt::Display) -> Self {
         self.set(name, &value.to_string());
         self
     }
@@ -67,15 +68,15 @@ impl Connection {
 
     /// Reads the head of a request; none at the connection's end.
     pub(super) async fn request(&mut self) -> io::Result<Option<Request>> {
+        // A client that tries TLS first is none of ours.
+        if !self.stream.fill_buf().await?.first().is_some_and(u8::is_ascii_uppercase) {
+            return Ok(None);
+        }
         let Some(first) = self.line().await? else { return Ok(None) };
         let mut words = first.split(' ');
         let (Some(method), Some(target)) = (words.next(), words.next()) else {
             return Err(io::Error::other("not HTTP"));
         };
-        // A client that tries TLS first is none of ours.
-        if !method.bytes().all(|b| b.is_ascii_uppercase()) || !target.starts_with('/') {
-            return Err(io::Error::other("not HTTP"));
-        }
         let (method, target) = (method.to_owned(), target.to_owned());
         let mut headers = vec![];
         loop {
@@ -123,10 +124,10 @@ impl Connection {
     pub(super) async fn head(&mut self, response: &Response, length: usize) -> io::Result<()> {
         let mut head = format!("HTTP/1.1 {} Fake\r\n", response.status);
         for (name, value) in &response.headers {
-            head += &format!("{name}: {value}\r\n");
+            let _ = write!(head, "{name}: {value}\r\n");
         }
         if !response.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-length")) {
-            head += &format!("Content-Length: {length}\r\n");
+            let _ = write!(head, "Content-Length: {length}\r\n");
         }
         head += "\r\n";
         self.send(head.as_bytes()).await

@@ -11,7 +11,6 @@ use reqwest::RequestBuilder;
 use reqwest::header::CONTENT_LENGTH;
 
 use crate::counters::Atomics;
-use crate::error::What;
 
 /// Pieces of a body.
 pub(crate) type Pieces = BoxStream<'static, std::io::Result<Bytes>>;
@@ -30,7 +29,7 @@ impl Payload {
         &self,
         request: RequestBuilder,
         counters: &Arc<Atomics>,
-    ) -> Result<(RequestBuilder, Progress), What> {
+    ) -> (RequestBuilder, Progress) {
         let progress = Progress::default();
         let request = match self {
             Self::Empty => {
@@ -52,7 +51,7 @@ impl Payload {
                 }
             }
         };
-        Ok((request, progress))
+        (request, progress)
     }
 }
 
