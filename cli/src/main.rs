@@ -7,8 +7,10 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod build;
+mod cache;
 mod check;
 mod completions;
+mod inspect;
 mod man;
 mod plan;
 
@@ -26,6 +28,8 @@ enum Verb {
     Build(Box<build::Args>),
     Check(check::Args),
     Plan(plan::Args),
+    Cache(cache::Args),
+    Inspect(inspect::Args),
     Completions(completions::Args),
     #[command(hide = true)]
     Man(man::Args),
@@ -43,6 +47,8 @@ fn main() -> ExitCode {
         Verb::Build(args) => build::run(*args),
         Verb::Check(args) => check::run(args),
         Verb::Plan(args) => plan::run(args),
+        Verb::Cache(args) => cache::run(args),
+        Verb::Inspect(args) => inspect::run(args),
         Verb::Completions(args) => completions::run(args),
         Verb::Man(args) => man::run(args),
     };

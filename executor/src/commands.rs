@@ -89,8 +89,10 @@ fn events() -> Events {
 }
 
 fn read_request(path: &Path) -> anyhow::Result<BuildRequest> {
-    let bytes = std::fs::read(path).with_context(|| format!("cannot read the request `{}`", path.display()))?;
-    serde_json::from_slice(&bytes).with_context(|| format!("the request `{}` is not understood", path.display()))
+    let bytes =
+        std::fs::read(path).with_context(|| format!("cannot read the request `{}`", path.display()))?;
+    serde_json::from_slice(&bytes)
+        .with_context(|| format!("the request `{}` is not understood", path.display()))
 }
 
 fn registry(settings: &RegistrySettings) -> anyhow::Result<Arc<Registry>> {
@@ -99,7 +101,10 @@ fn registry(settings: &RegistrySettings) -> anyhow::Result<Arc<Registry>> {
         all.mirrors.insert(host.clone(), mirrors.iter().map(|mirror| mirror.as_str().into()).collect());
     }
     all.insecure.clone_from(&settings.insecure);
-    all.ca_files = Some(PathBuf::from(&settings.ca_file)).filter(|path| !path.as_os_str().is_empty()).into_iter().collect();
+    all.ca_files = Some(PathBuf::from(&settings.ca_file))
+        .filter(|path| !path.as_os_str().is_empty())
+        .into_iter()
+        .collect();
     all.credential_files = settings.credentials.iter().map(PathBuf::from).collect();
     Ok(Arc::new(Registry::new(all)?))
 }
@@ -120,20 +125,21 @@ fn ended(failure: Option<&Failure>) -> ExitCode {
 }
 
 /// Opens the store; where that fails, the report says so.
-fn open_store(path: &Path) -> Result<Store, Failure> {
-    Store::open(path).map_err(|error| Failure {
+fn open_store(path: &Path) -> Result<Store, Box<Failure>> {
+    let failure = |error| Failure {
         reason: "StoreFailed".into(),
         message: format!("{:#}", anyhow::Error::new(error)),
         retryable: true,
         ..Failure::default()
-    })
+    };
+    Store::open(path).map_err(|error| Box::new(failure(error)))
 }
 
 /// Makes room before a build needs it: below a tenth of the volume, or 2 GiB, the oldest things go.
 fn make_room(store: &Store) {
     let wanted = 2 << 30;
     if store.free().is_ok_and(|free| free < wanted) {
-        let policy = Policy { keep_free: Some(wanted), grace: Duration::from_secs(600), ..Policy::default() };
+        let policy = Policy { keep_free: Some(wanted), grace: Duration::from_mins(10), ..Policy::default() };
         match store.collect(&policy, SystemTime::now()) {
             Ok(collected) => log::say(&format!("made room: {} bytes", collected.bytes)),
             Err(error) => log::error(&format!("cannot make room: {error}")),
@@ -147,7 +153,7 @@ pub(crate) fn plan(args: &RequestArgs) -> anyhow::Result<ExitCode> {
     let store = match open_store(&args.store.store) {
         Ok(store) => store,
         Err(failure) => {
-            leave(&PlanReport { failure: Some(failure.clone()), ..PlanReport::default() });
+            leave(&PlanReport { failure: Some((*failure).clone()), ..PlanReport::default() });
             return Ok(ended(Some(&failure)));
         }
     };
@@ -158,7 +164,10 @@ pub(crate) fn plan(args: &RequestArgs) -> anyhow::Result<ExitCode> {
     let report = plan_build(&places, &request);
     for stage in &report.stages {
         let pod = stage.pod.map_or_else(|| "no pod".to_owned(), |pod| format!("pod {pod}"));
-        log::say(&format!("stage {}: {} of {} steps cached, {pod} {}", stage.name, stage.cached, stage.steps, stage.why));
+        log::say(&format!(
+            "stage {}: {} of {} steps cached, {pod} {}",
+            stage.name, stage.cached, stage.steps, stage.why
+        ));
     }
     report.warnings.iter().for_each(|warning| log::say(&format!("warning: {warning}")));
     leave(&report);
@@ -171,7 +180,7 @@ pub(crate) fn conduct(args: &RequestArgs) -> anyhow::Result<ExitCode> {
     let store = match open_store(&args.store.store) {
         Ok(store) => store,
         Err(failure) => {
-            leave(&BuildReport { failure: Some(failure.clone()), ..BuildReport::default() });
+            leave(&BuildReport { failure: Some((*failure).clone()), ..BuildReport::default() });
             return Ok(ended(Some(&failure)));
         }
     };
@@ -179,10 +188,17 @@ pub(crate) fn conduct(args: &RequestArgs) -> anyhow::Result<ExitCode> {
     let registry = registry(&request.registries)?;
     let cancel = Cancel::new();
     cancel_on_termination(&runtime, &cancel);
-    let places = ConductPlaces { store: &store, registry, remotes: runtime.handle().clone(), events: events() };
+    let places =
+        ConductPlaces { store: &store, registry, remotes: runtime.handle().clone(), events: events() };
     let report = conduct_build(&places, &request, &cancel);
     for image in &report.images {
-        log::say(&format!("image {}: {} ({} bytes, {} layers)", image.target, image.reference, image.size, image.layers.len()));
+        log::say(&format!(
+            "image {}: {} ({} bytes, {} layers)",
+            image.target,
+            image.reference,
+            image.size,
+            image.layers.len()
+        ));
     }
     leave(&report);
     Ok(ended(report.failure.as_ref()))
@@ -194,8 +210,11 @@ pub(crate) fn stage(args: &StageArgs) -> anyhow::Result<ExitCode> {
     let cancel = Cancel::new();
     cancel_on_termination(&runtime, &cancel);
     let store = Store::open_readonly(&args.store.store)?;
-    let build = store.find_build_dir(&args.build)?.with_context(|| format!("there is no build `{}` in the store", args.build))?;
-    let plan: PlanFile = wire::read(&build.path().join(paths::PLAN_FILE))?.context("the build has no plan")?;
+    let build = store
+        .find_build_dir(&args.build)?
+        .with_context(|| format!("there is no build `{}` in the store", args.build))?;
+    let plan: PlanFile =
+        wire::read(&build.path().join(paths::PLAN_FILE))?.context("the build has no plan")?;
     if plan.version != wire::VERSION {
         bail!("the plan was written by another version of this program");
     }
@@ -207,8 +226,12 @@ pub(crate) fn stage(args: &StageArgs) -> anyhow::Result<ExitCode> {
     let (sandbox, choice) = match slipway_sandbox::choose(isolation, &args.outbox) {
         Ok(chosen) => chosen,
         Err(error) => {
-            let failure = Failure { reason: "SandboxFailed".into(), message: error.to_string(), ..Failure::default() };
-            let stage = slipway_protocol::report::StageReport { failure: Some(failure.clone()), ..Default::default() };
+            let failure =
+                Failure { reason: "SandboxFailed".into(), message: error.to_string(), ..Failure::default() };
+            let stage = slipway_protocol::report::StageReport {
+                failure: Some(failure.clone()),
+                ..Default::default()
+            };
             leave(&StagePodReport { stages: vec![stage], ..StagePodReport::default() });
             return Ok(ended(Some(&failure)));
         }
@@ -248,7 +271,10 @@ pub(crate) fn stage(args: &StageArgs) -> anyhow::Result<ExitCode> {
 fn cancel_on_termination(runtime: &Runtime, cancel: &Cancel) {
     let cancel = cancel.clone();
     runtime.spawn(async move {
-        let Ok(mut terminated) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) else { return };
+        let Ok(mut terminated) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
+        else {
+            return;
+        };
         tokio::select! {
             _ = terminated.recv() => {}
             _ = tokio::signal::ctrl_c() => {}

@@ -43,7 +43,11 @@ impl Sink for Log {
             Event::Waiting { at, for_stage } => format!("[{}] waits for {for_stage}", self.label(at).0),
             Event::Started { at, why } => {
                 let (label, title) = self.label(at);
-                if why.is_empty() { format!("[{label}] {title}") } else { format!("[{label}] {title}  ({why})") }
+                if why.is_empty() {
+                    format!("[{label}] {title}")
+                } else {
+                    format!("[{label}] {title}  ({why})")
+                }
             }
             Event::Output { at, line, .. } => {
                 format!("[{}] {:.3} {line}", self.label(at).0, self.started.elapsed().as_secs_f64())
@@ -52,9 +56,13 @@ impl Sink for Log {
                 format!("[{}] DONE {seconds:.2}s, {size} bytes", self.label(at).0)
             }
             Event::Failed { at, message } => format!("[{}] FAILED {message}", self.label(at).0),
-            Event::Pull { image, layer, done, total } if done >= total => format!("pulled {layer} of {image}, {total} bytes"),
+            Event::Pull { image, layer, done, total } if done >= total => {
+                format!("pulled {layer} of {image}, {total} bytes")
+            }
             Event::Pull { .. } => return,
-            Event::Push { repository, what, how, size } => format!("push {repository}: {what} {how}, {size} bytes"),
+            Event::Push { repository, what, how, size } => {
+                format!("push {repository}: {what} {how}, {size} bytes")
+            }
         };
         say(&line);
     }

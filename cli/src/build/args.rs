@@ -34,6 +34,7 @@ pub(crate) struct Args {
 
     /// Sets a build argument; without a value, takes it from the environment.
     #[arg(long = "build-arg", value_name = "NAME[=VALUE]")]
+    #[allow(clippy::struct_field_names)] // the name of the flag
     pub(crate) build_args: Vec<String>,
 
     /// Adds a named context: a folder, `docker-image://REF`, `oci-layout://PATH`, or a git or http(s) URL.

@@ -48,6 +48,8 @@ const STOPPED: u8 = 130;
 /// Runs the verb.
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let began = Instant::now();
+    // Before any thread is started: an ordinary user becomes root of a user namespace.
+    slipway_sandbox::enter_user_namespace().context("cannot build as this user")?;
     let outputs = outputs::read(args)?;
     let mut request = inputs::request(args)?;
     let lent = inputs::lent(args)?;
@@ -281,8 +283,7 @@ impl Progress {
         match args.progress {
             _ if args.quiet => Self { events: Arc::new(Quiet), live: None },
             args::Progress::Json => Self { events: Arc::new(Json::new()), live: None },
-            args::Progress::Auto if terminal => Self::live(),
-            args::Progress::Tty if terminal => Self::live(),
+            args::Progress::Auto | args::Progress::Tty if terminal => Self::live(),
             args::Progress::Plain | args::Progress::Auto | args::Progress::Tty => plain(),
         }
     }

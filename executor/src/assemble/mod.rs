@@ -30,7 +30,7 @@ pub enum AssembleError {
     Base(Cause),
     /// The registry.
     #[error("pushing failed")]
-    Push(#[from] slipway_registry::Error),
+    Push(#[source] Box<slipway_registry::Error>),
     /// A name cannot be pushed to.
     #[error("{0}")]
     Name(#[from] slipway_oci::reference::InvalidReference),
@@ -59,6 +59,12 @@ pub enum AssembleError {
     /// A background task failed; the same words as its own error.
     #[error("{0}")]
     Shared(String),
+}
+
+impl From<slipway_registry::Error> for AssembleError {
+    fn from(error: slipway_registry::Error) -> Self {
+        Self::Push(Box::new(error))
+    }
 }
 
 impl AssembleError {

@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use slipway_graph::ir::{Base, Graph, StageId};
-use slipway_oci::{Descriptor, Reference};
+use slipway_oci::{Descriptor, Digest, Reference};
 use slipway_registry::{Pushed, Registry, Source};
 use slipway_store::{LayerId, Store};
 use tokio::runtime::Handle;
@@ -36,6 +36,8 @@ pub struct Publisher<'a> {
     packed: HashSet<StageId>,
     queue: Mutex<Option<Sender<(StageId, LayerId)>>>,
     incoming: Mutex<Receiver<(StageId, LayerId)>>,
+    /// What is known to be in a repository: by its name and the blob's digest.
+    there: Mutex<HashSet<(String, Digest)>>,
 }
 
 /// An image that goes to a registry or elsewhere.
@@ -86,6 +88,7 @@ impl<'a> Publisher<'a> {
             packed,
             queue: Mutex::new(Some(sender)),
             incoming: Mutex::new(receiver),
+            there: Mutex::default(),
         }
     }
 
@@ -116,12 +119,22 @@ impl<'a> Publisher<'a> {
                 }
             };
             let descriptor = Descriptor::new(form.media_type, form.blob, form.size);
+            let base = self.base_at_hand(stage);
             for repository in self.wanted.get(&stage).into_iter().flatten() {
-                if let Err(error) = self.remotes.block_on(self.upload(repository, &descriptor, &[])) {
-                    tracing::warn!(%repository, %error, "cannot upload a layer ahead");
+                for blob in std::iter::once(&descriptor).chain(&base) {
+                    if let Err(error) = self.remotes.block_on(self.upload(repository, blob, &[])) {
+                        tracing::warn!(%repository, %error, "cannot upload a layer ahead");
+                    }
                 }
             }
         }
+    }
+
+    /// Returns the base's layers that are in the store, so that they need not wait for the build's end.
+    fn base_at_hand(&self, stage: StageId) -> Vec<Descriptor> {
+        let Some(Base::Image(image)) = lineage(self.graph, stage).first().map(|first| first.base) else { return vec![] };
+        let layers = self.images.manifest(image).map(|manifest| manifest.layers).unwrap_or_default();
+        layers.into_iter().filter(|layer| self.store.has_blob(&layer.digest)).collect()
     }
 
     /// Brings a blob of the store into a repository.
@@ -131,6 +144,10 @@ impl<'a> Publisher<'a> {
         blob: &Descriptor,
         from: &[Reference],
     ) -> Result<(), slipway_registry::Error> {
+        let place = (repository.name(), blob.digest);
+        if self.there.lock().unwrap_or_else(PoisonError::into_inner).contains(&place) {
+            return Ok(());
+        }
         let pushed = if self.store.has_blob(&blob.digest) {
             self.registry.push_blob(repository, blob, &self.store.blob_path(&blob.digest), from).await?
         } else {
@@ -141,7 +158,9 @@ impl<'a> Publisher<'a> {
             Pushed::Mounted(_) => "mounted",
             Pushed::Uploaded => "uploaded",
         };
-        self.told(repository, &blob.digest.to_string(), how, blob.size);
+        if self.there.lock().unwrap_or_else(PoisonError::into_inner).insert(place) {
+            self.told(repository, &blob.digest.to_string(), how, blob.size);
+        }
         Ok(())
     }
 

@@ -35,8 +35,8 @@ fn chain_name(diff_ids: &[Digest]) -> String {
     if diff_ids.is_empty() {
         return String::new();
     }
-    let text: String = diff_ids.iter().map(|id| format!("{id}\n")).collect();
-    Digest::of(text).to_string()
+    let text: Vec<String> = diff_ids.iter().map(ToString::to_string).collect();
+    Digest::of(text.join("\n")).to_string()
 }
 
 /// Returns the layer that a key gave on this tree, where the cache has it; holds it until the store is closed.
@@ -86,7 +86,7 @@ fn forget_inputs(op: &mut Op) {
             for mount in &mut run.mounts {
                 match &mut mount.source {
                     MountSource::Bind { input, .. } | MountSource::Cache { from: input, .. } => {
-                        *input = Input::Empty
+                        *input = Input::Empty;
                     }
                     _ => {}
                 }

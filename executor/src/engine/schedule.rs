@@ -17,7 +17,7 @@ use super::{Cause, Failed, Hands, Job, Outcome, Stopped, Task, explain};
 use crate::event::{Event, StepAt};
 
 /// How long one build waits for another that makes the same step.
-const FLIGHT_LIMIT: Duration = Duration::from_secs(6 * 3600);
+const FLIGHT_LIMIT: Duration = Duration::from_hours(6);
 
 /// Marks that a content key was ever stored for a step on a tree: without it, reading all content to look is in vain.
 const MARKER: &str = "content key";
@@ -72,7 +72,7 @@ enum Came {
     Made(LayerId, Record),
 }
 
-impl<'scope, 'env> Runner<'scope, 'env> {
+impl<'env> Runner<'_, 'env> {
     /// Takes the stage to its end.
     fn stage(&self) -> Result<Chain, Stopped> {
         self.want_inputs(0);
@@ -89,19 +89,27 @@ impl<'scope, 'env> Runner<'scope, 'env> {
             outcome.finished = outcome.started;
         });
         let mut anything_new = false;
+        let result = self.steps(&mut chain, &mut anything_new);
+        // After a failure too: the next build asks what changed since this one.
+        if anything_new && let Err(error) = explain::remember(self.job.store, &self.job.subject, self.stage) {
+            tracing::warn!(%error, "cannot remember this build to explain the next one");
+        }
+        result?;
+        Ok(chain)
+    }
+
+    /// Takes the steps in order, and adds their layers to the chain.
+    fn steps(&self, chain: &mut Chain, anything_new: &mut bool) -> Result<(), Stopped> {
         for (number, step) in file_steps(self.stage) {
             self.board.check()?;
             let at = StepAt { stage: self.stage.id.0, step: number };
-            let came = self.step(at, step, &chain, &mut anything_new);
+            let came = self.step(at, step, chain, anything_new);
             self.board.update(self.stage.id, |outcome| outcome.finished = unix_now());
             let layer = came.map_err(|cause| self.failed(at, step, cause))?;
             self.hands.layer_ready(self.stage.id, &layer);
             chain.layers.push(layer);
         }
-        if anything_new && let Err(error) = explain::remember(self.job.store, &self.job.subject, self.stage) {
-            tracing::warn!(%error, "cannot remember this build to explain the next one");
-        }
-        Ok(chain)
+        Ok(())
     }
 
     /// Wants the stages that steps from `first` on will read, if they are not cached: so those begin while this one works.
@@ -110,7 +118,9 @@ impl<'scope, 'env> Runner<'scope, 'env> {
         for (number, step) in file_steps(self.stage) {
             missing |= step.no_cache || number < first || self.job.store.record(&step.key.0).is_none();
             if missing {
-                stages_read(step).into_iter().for_each(|id| self.board.want(id));
+                for id in stages_read(step) {
+                    self.board.want(id);
+                }
             }
         }
     }
@@ -153,6 +163,7 @@ impl<'scope, 'env> Runner<'scope, 'env> {
             }
             Err(cause) => {
                 if !matches!(cause, Cause::Cancelled) {
+                    *anything_new = true;
                     self.job.events.event(Event::Failed { at, message: cause.to_string() });
                     (outcome.state, outcome.seconds) = (StepState::Failed, seconds);
                 }
@@ -217,7 +228,7 @@ impl<'scope, 'env> Runner<'scope, 'env> {
         let record =
             record(step, layer, &below_is, Timestamp::now(), began.elapsed().as_secs_f64(), made.size);
         self.put(&step.key.0, &record)?;
-        self.remember_content(task, content, below_is, record.clone());
+        self.remember_content(&task, content, below_is, record.clone());
         Ok(Came::Made(layer, record))
     }
 
@@ -250,7 +261,7 @@ impl<'scope, 'env> Runner<'scope, 'env> {
     }
 
     /// Stores a step under its content key too, beside the work: reading what a copy read takes time.
-    fn remember_content(&self, task: Task<'_>, known: Option<Digest>, below: String, record: Record) {
+    fn remember_content(&self, task: &Task<'_>, known: Option<Digest>, below: String, record: Record) {
         let (job, hands, cancel) = (self.job, self.hands, self.board.stop().clone());
         let (stage, step, chain, inputs) = (self.stage, task.step, task.below.clone(), task.inputs.clone());
         let Some(step) = stage.steps.get(task.at.step).filter(|found| found.key == step.key) else { return };

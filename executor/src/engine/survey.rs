@@ -74,7 +74,9 @@ pub fn survey(graph: &Graph, store: &Store, targets: &[StageId], subject: &str) 
             if *hit {
                 forecasts[stage.id.0].cached += 1;
             } else {
-                stages_read(step).into_iter().for_each(|id| forecasts[id.0].wanted = true);
+                for id in stages_read(step) {
+                    forecasts[id.0].wanted = true;
+                }
                 let forecast = &mut forecasts[stage.id.0];
                 forecast.runs |= matches!(step.op, Some(Op::Run(_)));
                 if forecast.why.is_empty() {

@@ -62,10 +62,10 @@ impl Source {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let yes = !matches!(value, "0" | "f" | "F" | "false" | "FALSE" | "False");
             match name {
-                "ref" => source.reference = value.to_owned(),
+                "ref" => value.clone_into(&mut source.reference),
                 "tag" => source.reference = format!("refs/tags/{value}"),
                 "branch" => source.reference = format!("refs/heads/{value}"),
-                "subdir" => source.folder = value.to_owned(),
+                "subdir" => value.clone_into(&mut source.folder),
                 "checksum" | "commit" => source.checksum = Some(value.to_owned()),
                 "keep-git-dir" => source.keep_git_dir = yes,
                 "submodules" => source.submodules = yes,
@@ -118,7 +118,7 @@ pub async fn resolve(source: &Source, credentials: &Credentials) -> Result<Commi
     for line in listing.lines() {
         match line.split_once('\t') {
             Some((target, "HEAD")) if target.starts_with("ref: ") => {
-                head = target.strip_prefix("ref: ").map(ToOwned::to_owned)
+                head = target.strip_prefix("ref: ").map(ToOwned::to_owned);
             }
             Some((id, name)) if is_commit(id) => refs.push((name, id)),
             _ => {}
@@ -225,14 +225,11 @@ where
     if fetch(&[&commit.id], true).await.is_ok() {
         return Ok(());
     }
-    match &commit.reference {
-        Some(reference) => fetch(&[reference], true).await.map(drop),
-        None => {
-            fetch(&["+refs/heads/*:refs/remotes/origin/*", "+refs/tags/*:refs/tags/*"], false).await?;
-            let args =
-                ["update-ref", "FETCH_HEAD"].map(ToOwned::to_owned).into_iter().chain([commit.id.clone()]);
-            run(args.collect()).await.map(drop)
-        }
+    if let Some(reference) = &commit.reference { fetch(&[reference], true).await.map(drop) } else {
+        fetch(&["+refs/heads/*:refs/remotes/origin/*", "+refs/tags/*:refs/tags/*"], false).await?;
+        let args =
+            ["update-ref", "FETCH_HEAD"].map(ToOwned::to_owned).into_iter().chain([commit.id.clone()]);
+        run(args.collect()).await.map(drop)
     }
 }
 

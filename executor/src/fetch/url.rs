@@ -89,7 +89,7 @@ async fn attempt(
         |source: reqwest::Error| FetchError::Transport { url: url.to_owned(), source: source.without_url() };
     let client = reqwest::Client::builder()
         .connect_timeout(Duration::from_secs(20))
-        .read_timeout(Duration::from_secs(60))
+        .read_timeout(Duration::from_mins(1))
         .user_agent(concat!("slipway/", env!("CARGO_PKG_VERSION")))
         .build()
         .map_err(transport)?;

@@ -22,6 +22,9 @@ use crate::inputs::Images;
 
 pub use resolve::{Freshness, resolve};
 
+/// The layers of an image, once somebody has asked for them.
+type Slot = Arc<Mutex<Option<Vec<LayerId>>>>;
+
 /// The images of a graph, from registries.
 pub struct PulledImages<'a> {
     graph: &'a Graph,
@@ -30,7 +33,7 @@ pub struct PulledImages<'a> {
     remotes: Handle,
     events: Events,
     /// One lock an image, so that of several readers one fetches.
-    found: Mutex<HashMap<ImageId, Arc<Mutex<Option<Vec<LayerId>>>>>>,
+    found: Mutex<HashMap<ImageId, Slot>>,
 }
 
 impl<'a> PulledImages<'a> {
@@ -58,16 +61,13 @@ impl<'a> PulledImages<'a> {
     pub fn manifest(&self, image: ImageId) -> Result<Manifest, Cause> {
         let reference = self.reference(image)?;
         let digest = reference.digest().copied().unwrap_or_else(|| Digest::of(""));
-        let bytes = match self.store.read_blob(&digest)? {
-            Some(bytes) => bytes,
-            None => {
-                let raw = self
-                    .remotes
-                    .block_on(self.registry.get_manifest_raw(&reference))
-                    .map_err(|error| pull_cause(&error))?;
-                self.store.put_blob(&raw.bytes)?;
-                raw.bytes.to_vec()
-            }
+        let bytes = if let Some(bytes) = self.store.read_blob(&digest)? { bytes } else {
+            let raw = self
+                .remotes
+                .block_on(self.registry.get_manifest_raw(&reference))
+                .map_err(|error| pull_cause(&error))?;
+            self.store.put_blob(&raw.bytes)?;
+            raw.bytes.to_vec()
         };
         match manifest::read(&bytes, None) {
             Ok(Document::Manifest(manifest)) => Ok(manifest),

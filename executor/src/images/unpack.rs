@@ -23,7 +23,7 @@ use crate::tree::LayerStack;
 use crate::tree::unpack::{self, Options, Unpacked};
 
 /// How long to wait for another process that fetches the same layer.
-const FLIGHT_LIMIT: Duration = Duration::from_secs(3600);
+const FLIGHT_LIMIT: Duration = Duration::from_hours(1);
 
 /// Returns the layers of an image, lowest first.
 pub(super) fn layers(images: &PulledImages<'_>, image: ImageId) -> Result<Vec<LayerId>, Cause> {
@@ -62,15 +62,12 @@ pub(super) fn layers(images: &PulledImages<'_>, image: ImageId) -> Result<Vec<La
     });
     for (at, result) in alone.into_iter().enumerate() {
         let Some(result) = result else { continue };
-        found[at] = match result? {
-            Some(layer) => Some(layer),
-            None => {
-                let below: Vec<LayerId> = found[..at].iter().flatten().copied().collect();
-                let id = LayerId::chain(chains[at]);
-                let blob = images.blob(&reference, &manifest.layers[at])?;
-                over(images, &blob, diff_ids[at], &below, id)?;
-                Some(id)
-            }
+        found[at] = if let Some(layer) = result? { Some(layer) } else {
+            let below: Vec<LayerId> = found[..at].iter().flatten().copied().collect();
+            let id = LayerId::chain(chains[at]);
+            let blob = images.blob(&reference, &manifest.layers[at])?;
+            over(images, &blob, diff_ids[at], &below, id)?;
+            Some(id)
         };
     }
     Ok(found.into_iter().flatten().collect())

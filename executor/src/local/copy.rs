@@ -1,5 +1,6 @@
 //! `COPY` and `ADD`: brings what is remote, opens what is local, and hands both to the tree's copy.
 
+use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -162,7 +163,7 @@ impl LocalHands<'_> {
                         continue;
                     };
                     match (input, self.inputs.chain(input, task.inputs)?) {
-                        (_, Some(chain)) => text.push_str(&format!("{chain:?}\n")),
+                        (_, Some(chain)) => drop(writeln!(text, "{chain:?}")),
                         (Input::Empty, _) => text.push_str("empty\n"),
                         _ => return Ok(None),
                     }
@@ -184,7 +185,7 @@ impl LocalHands<'_> {
                         exclude: op.exclude.clone(),
                     };
                     let found = content::digest(&opened.source(), &selection).map_err(tree_cause)?;
-                    text.push_str(&format!("{}\n", found.digest));
+                    let _ = writeln!(text, "{}", found.digest);
                 }
             }
         }
@@ -246,6 +247,7 @@ fn escape(name: &str) -> String {
     out
 }
 
+#[allow(clippy::needless_pass_by_value)] // the form that `map_err` wants
 fn fetch_cause(error: FetchError) -> Cause {
     let text = Cause::text(&error);
     match error {

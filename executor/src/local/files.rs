@@ -1,5 +1,6 @@
 //! The generated `/etc/hosts` and `/etc/resolv.conf` of a RUN.
 
+use std::fmt::Write as _;
 use std::fs;
 
 /// What systemd-resolved serves behind its loopback stub.
@@ -11,9 +12,9 @@ pub fn hosts(hostname: &str, extra: &[(String, String)]) -> String {
         "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::0\tip6-localnet\nff00::0\tip6-mcastprefix\n\
          ff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n",
     );
-    text.push_str(&format!("127.0.0.1\t{hostname}\n"));
+    let _ = writeln!(text, "127.0.0.1\t{hostname}");
     for (name, address) in extra {
-        text.push_str(&format!("{address}\t{name}\n"));
+        let _ = writeln!(text, "{address}\t{name}");
     }
     text
 }

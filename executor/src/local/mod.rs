@@ -102,6 +102,7 @@ impl LocalHands<'_> {
 }
 
 /// Turns an error of a tree into a cause: what the file system refused is no fault of the Dockerfile.
+#[allow(clippy::needless_pass_by_value)] // the form that `map_err` wants
 pub(crate) fn tree_cause(error: TreeError) -> Cause {
     let text = Cause::text(&error);
     match error {

@@ -108,6 +108,7 @@ pub fn run_command(
     Ok(LayerMeta { size: pruned.bytes, entries: pruned.entries, diff_id: None })
 }
 
+#[allow(clippy::needless_pass_by_value)] // the form that `map_err` wants
 fn sandbox_cause(error: SandboxError) -> Cause {
     let text = Cause::text(&error);
     match error {
@@ -186,24 +187,21 @@ impl MountMaker<'_, '_> {
                 writable,
             });
         }
-        let tree = match input {
-            Input::Context(name) => {
-                let context = inputs.context(name)?;
-                if context.ignore.is_some() {
-                    // What .dockerignore names must not be seen, so what remains is laid out.
-                    super::copy::lay_out_context(context, path, self.place)?;
-                    return Ok(MountSource::Layers {
-                        lowers: vec![self.place.to_owned()],
-                        path: path.to_owned(),
-                        writable,
-                    });
-                }
-                context.path.clone()
+        let tree = if let Input::Context(name) = input {
+            let context = inputs.context(name)?;
+            if context.ignore.is_some() {
+                // What .dockerignore names must not be seen, so what remains is laid out.
+                super::copy::lay_out_context(context, path, self.place)?;
+                return Ok(MountSource::Layers {
+                    lowers: vec![self.place.to_owned()],
+                    path: path.to_owned(),
+                    writable,
+                });
             }
-            _ => {
-                fs::create_dir_all(self.place).map_err(|error| io_cause("create", self.place, &error))?;
-                self.place.to_owned()
-            }
+            context.path.clone()
+        } else {
+            fs::create_dir_all(self.place).map_err(|error| io_cause("create", self.place, &error))?;
+            self.place.to_owned()
         };
         Ok(MountSource::Layers { lowers: vec![tree], path: path.to_owned(), writable })
     }

@@ -62,7 +62,7 @@ pub enum SourceError {
     Fetch(#[from] FetchError),
     /// A registry did not give it.
     #[error("the registry cannot give the source")]
-    Registry(#[source] slipway_registry::Error),
+    Registry(#[source] Box<slipway_registry::Error>),
     /// An archive could not be unpacked.
     #[error("the context's archive cannot be unpacked: {0}")]
     Archive(String),
@@ -72,6 +72,12 @@ pub enum SourceError {
     /// A file operation failed.
     #[error("failed to read the context")]
     Io(#[from] io::Error),
+}
+
+impl From<slipway_registry::Error> for SourceError {
+    fn from(error: slipway_registry::Error) -> Self {
+        Self::Registry(Box::new(error))
+    }
 }
 
 impl SourceError {
@@ -93,7 +99,7 @@ pub fn parse(text: &str) -> Result<Source, FetchError> {
     let path = text.split(['#', '?']).next().unwrap_or_default();
     let is_git = lower.starts_with("git://")
         || lower.starts_with("ssh://")
-        || (is_http && path.ends_with(".git"))
+        || (is_http && Path::new(path).extension().is_some_and(|extension| extension == "git"))
         || is_scp(text);
     if is_git {
         return Ok(Source::Git(git::Source::parse(text)?, git::Credentials::default()));

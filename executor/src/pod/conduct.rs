@@ -95,7 +95,13 @@ fn try_conduct(
     let names = destinations(request, &plan)?;
     places.events.event(planned(graph));
 
-    let images = PulledImages::new(graph, store, places.registry.clone(), places.remotes.clone(), places.events.clone());
+    let images = PulledImages::new(
+        graph,
+        store,
+        places.registry.clone(),
+        places.remotes.clone(),
+        places.events.clone(),
+    );
     let forms = Forms::new(store, Shape::default());
     let wanted: Vec<Wanted> = names
         .iter()
@@ -128,7 +134,8 @@ fn try_conduct(
         permits: Permits::for_this_machine(),
         follower: &publisher,
     };
-    let hands = RemoteHands::new(local, &plan, build.path().to_owned()).map_err(|error| store_failed(&error))?;
+    let hands =
+        RemoteHands::new(local, &plan, build.path().to_owned()).map_err(|error| store_failed(&error))?;
     let job = Job {
         graph,
         store,
@@ -200,7 +207,8 @@ fn finish(
                 fail("PushFailed", format!("{}: {}", repository.name(), Cause::text(&error)), retryable)
             })?;
         }
-        let pinned = destination.repository.as_ref().map(|repository| repository.pinned(ready.digest).to_string());
+        let pinned =
+            destination.repository.as_ref().map(|repository| repository.pinned(ready.digest).to_string());
         report.images.push(ImageReport {
             target: destination.target.clone(),
             reference: pinned.unwrap_or_else(|| ready.digest.to_string()),
@@ -240,7 +248,11 @@ fn destinations(request: &BuildRequest, plan: &PlanFile) -> Result<Vec<Destinati
     request.images.iter().map(|image| destination(image, plan, &names)).collect()
 }
 
-fn destination(image: &ImageRequest, plan: &PlanFile, names: &SourceNames) -> Result<Destination, Box<Failure>> {
+fn destination(
+    image: &ImageRequest,
+    plan: &PlanFile,
+    names: &SourceNames,
+) -> Result<Destination, Box<Failure>> {
     let wrong = |message: String| fail("SpecInvalid", message, false);
     let outputs = &plan.graph.outputs;
     let found = outputs.iter().find(|output| output.target.eq_ignore_ascii_case(&image.target));
@@ -248,10 +260,17 @@ fn destination(image: &ImageRequest, plan: &PlanFile, names: &SourceNames) -> Re
         .or_else(|| outputs.last().filter(|_| image.target.is_empty()))
         .ok_or_else(|| wrong(format!("the plan has no target `{}`", image.target)))?;
     if image.name.is_empty() {
-        return Ok(Destination { target: output.target.clone(), stage: output.stage, repository: None, tags: vec![] });
+        return Ok(Destination {
+            target: output.target.clone(),
+            stage: output.stage,
+            repository: None,
+            tags: vec![],
+        });
     }
-    let repository: Reference =
-        image.name.parse().map_err(|error: slipway_oci::reference::InvalidReference| wrong(error.to_string()))?;
+    let repository: Reference = image
+        .name
+        .parse()
+        .map_err(|error: slipway_oci::reference::InvalidReference| wrong(error.to_string()))?;
     let mut tags = Vec::new();
     for template in &image.tags {
         let tag = names.fill(template).map_err(wrong)?;
@@ -297,7 +316,8 @@ impl SourceNames {
         let mut rest = template;
         while let Some((before, after)) = rest.split_once("{{") {
             out.push_str(before);
-            let (name, after) = after.split_once("}}").ok_or_else(|| format!("tag `{template}`: `{{{{` without `}}}}`"))?;
+            let (name, after) =
+                after.split_once("}}").ok_or_else(|| format!("tag `{template}`: `{{{{` without `}}}}`"))?;
             let known: Vec<&str> = self.0.keys().copied().collect();
             let value = self.0.get(name.trim()).ok_or_else(|| {
                 format!("tag `{template}`: this source has no `{}`; it has {}", name.trim(), known.join(", "))

@@ -65,7 +65,11 @@ fn store_failed(error: &dyn std::error::Error) -> Box<Failure> {
     fail("StoreFailed", Cause::text(error), true)
 }
 
-fn try_plan(places: &PlanPlaces<'_>, request: &BuildRequest, report: &mut PlanReport) -> Result<(), Box<Failure>> {
+fn try_plan(
+    places: &PlanPlaces<'_>,
+    request: &BuildRequest,
+    report: &mut PlanReport,
+) -> Result<(), Box<Failure>> {
     let store = places.store;
     let build = store.build_dir(&request.id).map_err(|error| store_failed(&error))?;
     let fetched = source::fetch(places, request)
@@ -110,11 +114,12 @@ fn try_plan(places: &PlanPlaces<'_>, request: &BuildRequest, report: &mut PlanRe
     }
     report.pruned = u32::try_from(parsed.file.stages.len().saturating_sub(graph.stages.len())).unwrap_or(0);
     report.stages = planned_stages(&graph, &forecasts, &pods);
-    let mut context = PlannedContext { layer: fetched.layer, folder: folder.unwrap_or_default(), ignore: text.ignore };
+    let mut context =
+        PlannedContext { layer: fetched.layer, folder: folder.unwrap_or_default(), ignore: text.ignore };
     if let Some(layer) = &context.layer
         && let Ok(below) = context.folder.strip_prefix(store.layer_path(layer))
     {
-        context.folder = below.to_owned();
+        context.folder = PathBuf::from(below);
     }
     let plan = PlanFile {
         version: wire::VERSION,
@@ -138,7 +143,9 @@ fn sub_folder(folder: Option<&Path>, sub_path: &str) -> Result<Option<PathBuf>, 
     if sub_path.is_empty() {
         return Ok(Some(folder.to_owned()));
     }
-    let missing = || fail("SourceFailed", format!("the source has no folder `{sub_path}` (spec.source.subPath)"), false);
+    let missing = || {
+        fail("SourceFailed", format!("the source has no folder `{sub_path}` (spec.source.subPath)"), false)
+    };
     let root = folder.canonicalize().map_err(|error| store_failed(&error))?;
     let path = root.join(sub_path).canonicalize().map_err(|_| missing())?;
     if path.starts_with(&root) && path.is_dir() { Ok(Some(path)) } else { Err(missing()) }
@@ -165,7 +172,8 @@ fn read_dockerfile(request: &BuildRequest, folder: Option<&Path>) -> Result<Dock
 
 /// Paths are told as the user knows them: from the context's folder.
 fn missing_dockerfile(error: &dockerfile::DockerfileError, folder: Option<&Path>) -> String {
-    let text = error.to_string().replace("; name it with --file", " of the source; name it in spec.dockerfile.path");
+    let text =
+        error.to_string().replace("; name it with --file", " of the source; name it in spec.dockerfile.path");
     match folder {
         Some(folder) => text.replace(&format!("{}/", folder.display()), ""),
         None => format!("{text} (there is no source; write it in spec.dockerfile.inline)"),
@@ -174,7 +182,8 @@ fn missing_dockerfile(error: &dockerfile::DockerfileError, folder: Option<&Path>
 
 /// Makes one failure of all problems of a Dockerfile: the first one's place counts.
 fn invalid(problems: &[Diagnostic], lines: &LineIndex, text: &str) -> Box<Failure> {
-    let errors: Vec<&Diagnostic> = problems.iter().filter(|problem| problem.severity == Severity::Error).collect();
+    let errors: Vec<&Diagnostic> =
+        problems.iter().filter(|problem| problem.severity == Severity::Error).collect();
     let line = errors.first().map_or(0, |problem| lines.line(problem.span.start));
     let told: Vec<String> = errors.iter().map(|problem| told(problem, lines, text)).collect();
     let mut failure = fail("DockerfileInvalid", told.join("; "), false);
@@ -198,7 +207,8 @@ fn checks(
     report: &mut PlanReport,
 ) -> Result<(), Box<Failure>> {
     let args: Vec<(String, String)> = wanted.build_args.clone().into_iter().collect();
-    let ignore = text.ignore.as_deref().and_then(|text| slipway_dockerfile::pattern::IgnoreFile::parse(text).ok());
+    let ignore =
+        text.ignore.as_deref().and_then(|text| slipway_dockerfile::pattern::IgnoreFile::parse(text).ok());
     let input = CheckInput {
         build_args: &args,
         ignore: ignore.as_ref().map_or(Ignore::Missing, Ignore::Present),
@@ -207,7 +217,8 @@ fn checks(
     let findings = check::check(parsed, &input);
     let worth = |finding: &&Diagnostic| finding.severity >= Severity::Warning;
     report.warning_count = u32::try_from(findings.iter().filter(worth).count()).unwrap_or(u32::MAX);
-    report.warnings = findings.iter().filter(worth).take(WARNINGS).map(|finding| told(finding, lines, source)).collect();
+    report.warnings =
+        findings.iter().filter(worth).take(WARNINGS).map(|finding| told(finding, lines, source)).collect();
     let limit = match request.checks_fail_on.as_str() {
         "warning" => Severity::Warning,
         "error" => Severity::Error,
@@ -225,7 +236,13 @@ fn graph_request(request: &BuildRequest) -> Result<Request, Box<Failure>> {
     let platform = match request.platforms.as_slice() {
         [] => Platform::host(),
         [one] => one.parse().map_err(|error| fail("SpecInvalid", Cause::text(&error), false))?,
-        _ => return Err(fail("SpecInvalid", "one platform a build: make an ImageBuild for each of spec.platforms", false)),
+        _ => {
+            return Err(fail(
+                "SpecInvalid",
+                "one platform a build: make an ImageBuild for each of spec.platforms",
+                false,
+            ));
+        }
     };
     let mut wanted = Request::new(platform);
     wanted.build_platform = Platform::host();
@@ -243,7 +260,8 @@ fn graph_request(request: &BuildRequest) -> Result<Request, Box<Failure>> {
     wanted.contexts = request.contexts.iter().map(image).collect();
     wanted.no_cache = if request.no_cache { NoCache::All } else { NoCache::Use };
     if let Some(text) = request.args.get("SOURCE_DATE_EPOCH").filter(|text| !text.is_empty()) {
-        let wrong = |_| fail("SpecInvalid", format!("SOURCE_DATE_EPOCH `{text}` is not a number of seconds"), false);
+        let wrong =
+            |_| fail("SpecInvalid", format!("SOURCE_DATE_EPOCH `{text}` is not a number of seconds"), false);
         wanted.source_date_epoch = Some(text.parse().map_err(wrong)?);
     }
     Ok(wanted)
@@ -267,8 +285,10 @@ fn planned_stages(graph: &Graph, forecasts: &[Forecast], pods: &[Option<u32>]) -
     let planned = |stage: &slipway_graph::ir::Stage| {
         let forecast = forecasts.get(stage.id.0).cloned().unwrap_or_default();
         let steps = lookup::file_steps(stage).count();
-        let mut needs: Vec<u32> =
-            lookup::file_steps(stage).flat_map(|(_, step)| lookup::stages_read(step)).map(|id| number(id.0)).collect();
+        let mut needs: Vec<u32> = lookup::file_steps(stage)
+            .flat_map(|(_, step)| lookup::stages_read(step))
+            .map(|id| number(id.0))
+            .collect();
         if let Base::Stage(id) = stage.base {
             needs.push(number(id.0));
         }

@@ -39,13 +39,20 @@ pub fn failure(failed: &Failed) -> Failure {
 }
 
 /// Returns the report of a stage pod: what `conduct` knows of its stages, and the failures that were seen here.
-pub fn stage_pod_report(plan: &PlanFile, end: &End, failures: &BTreeMap<usize, Failure>, choice: &Choice) -> StagePodReport {
+pub fn stage_pod_report(
+    plan: &PlanFile,
+    end: &End,
+    failures: &BTreeMap<usize, Failure>,
+    choice: &Choice,
+) -> StagePodReport {
     let mut stages = end.stages.clone();
     for (stage, failure) in failures {
         let name = plan.graph.stages.get(*stage).map(|stage| stage.name.clone()).unwrap_or_default();
         match stages.iter_mut().find(|known| known.name == name) {
             Some(known) => known.failure = Some(failure.clone()),
-            None => stages.push(StageReport { name, failure: Some(failure.clone()), ..StageReport::default() }),
+            None => {
+                stages.push(StageReport { name, failure: Some(failure.clone()), ..StageReport::default() });
+            }
         }
     }
     let isolation = match choice.way {

@@ -31,9 +31,10 @@ pub(super) fn fetch(places: &PlanPlaces<'_>, request: &BuildRequest) -> Result<F
             let credentials = Some(PathBuf::from(credentials)).filter(|path| !path.as_os_str().is_empty());
             Source::Git(wanted, git::Credentials(credentials))
         }
-        Asked::Http { url, digest, .. } => {
-            Source::Http { url: url.clone(), checksum: Some(digest.clone()).filter(|digest| !digest.is_empty()) }
-        }
+        Asked::Http { url, digest, .. } => Source::Http {
+            url: url.clone(),
+            checksum: Some(digest.clone()).filter(|digest| !digest.is_empty()),
+        },
         Asked::Oci { reference } => return artifact(places, reference),
     };
     let mut fetched = source::fetch(places.store, &places.remotes, &asked)?;
@@ -54,8 +55,13 @@ fn folder(store: &Store, path: &Path) -> Result<Fetched, SourceError> {
     let failed = |error: TreeError| SourceError::Archive(Cause::text(&error));
     let stack = LayerStack::plain(&path).map_err(failed)?;
     let source = TreeSource { stack: &stack, ignore: None, owner: Some(Owner::default()) };
-    let selection =
-        Selection { context: String::new(), pattern: "/".into(), literal: true, parents: false, exclude: vec![] };
+    let selection = Selection {
+        context: String::new(),
+        pattern: "/".into(),
+        literal: true,
+        parents: false,
+        exclude: vec![],
+    };
     let digest = content::digest(&source, &selection).map_err(failed)?.digest;
     let layer = LayerId::source(digest);
     if !store.hold_layer(&layer)? {
@@ -79,10 +85,15 @@ fn artifact(places: &PlanPlaces<'_>, reference: &str) -> Result<Fetched, SourceE
     let store = places.store;
     let broken = |error: &dyn std::error::Error| SourceError::Archive(Cause::text(error));
     let reference: Reference = reference.parse().map_err(|error| broken(&error))?;
-    let raw = places.remotes.block_on(places.registry.get_manifest_raw(&reference)).map_err(SourceError::Registry)?;
+    let raw = places
+        .remotes
+        .block_on(places.registry.get_manifest_raw(&reference))
+        ?;
     let manifest = match manifest::read(&raw.bytes, Some(&raw.media_type)).map_err(|error| broken(&error))? {
         Document::Manifest(manifest) => manifest,
-        Document::Index(_) => return Err(SourceError::Archive(format!("{reference} is an index, not an artifact"))),
+        Document::Index(_) => {
+            return Err(SourceError::Archive(format!("{reference} is an index, not an artifact")));
+        }
     };
     let layer = LayerId::source(Digest::of(format!("artifact tree 1\n{}", raw.digest)));
     if !store.hold_layer(&layer)? {
@@ -91,7 +102,10 @@ fn artifact(places: &PlanPlaces<'_>, reference: &str) -> Result<Fetched, SourceE
             let path = writer.work().join("part");
             let file = std::fs::File::create(&path)?;
             let pinned = reference.with_digest(raw.digest);
-            places.remotes.block_on(places.registry.fetch_blob(&pinned, part, file)).map_err(SourceError::Registry)?;
+            places
+                .remotes
+                .block_on(places.registry.fetch_blob(&pinned, part, file))
+                ?;
             source::unpack(&path, writer.fs()).map_err(SourceError::Archive)?;
             std::fs::remove_file(&path)?;
         }

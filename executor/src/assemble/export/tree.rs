@@ -10,6 +10,7 @@ use crate::tree::copy::{Item, Options, copy};
 use crate::tree::source::Source;
 use crate::tree::{LayerStack, Owner, TreeError, layer};
 
+#[allow(clippy::needless_pass_by_value)] // the form that `map_err` wants
 fn failed(error: TreeError) -> io::Error {
     io::Error::other(Cause::text(&error))
 }
