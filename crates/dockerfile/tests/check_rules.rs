@@ -526,11 +526,29 @@ fn rules_can_be_skipped_everywhere() {
 }
 
 #[test]
+fn an_argument_replaces_the_directive() {
+    let text = "# check=skip=all\nFROM a:1 as b\nUSER 1";
+    let codes = |value: &str| {
+        let args = [("BUILDKIT_DOCKERFILE_CHECK".to_owned(), value.to_owned())];
+        let findings = run(text, &CheckInput { build_args: &args, ..CheckInput::default() });
+        findings.iter().map(|finding| (finding.code, finding.severity)).collect::<Vec<_>>()
+    };
+    assert_eq!(codes("error=true"), [("FromAsCasing", Severity::Error)]);
+    assert_eq!(codes("skip=FromAsCasing"), []);
+    assert_eq!(
+        codes("nonsense"),
+        [("invalid-check-option", Severity::Error), ("FromAsCasing", Severity::Warning)]
+    );
+}
+
+#[test]
 fn warnings_can_count_as_errors() {
-    let findings = run("# check=error=true\nFROM a\nRUN b\nRUN c", &CheckInput::default());
+    let findings = run("# check=error=true\nFROM a as x\nRUN b\nRUN c", &CheckInput::default());
     let severity =
         |code: &str| findings.iter().find(|finding| finding.code == code).map(|finding| finding.severity);
-    assert_eq!(severity("MissingUser"), Some(Severity::Error));
+    assert_eq!(severity("FromAsCasing"), Some(Severity::Error));
+    // The file was written for BuildKit's rules.
+    assert_eq!(severity("MissingUser"), Some(Severity::Warning));
     assert_eq!(severity("ConsecutiveRuns"), Some(Severity::Info));
 }
 

@@ -15,7 +15,7 @@ pub struct Config {
     pub experimental: Vec<String>,
     /// All rules that are off by default are wanted.
     pub experimental_all: bool,
-    /// A warning counts as an error.
+    /// A warning of BuildKit's rules counts as an error.
     pub error: bool,
 }
 

@@ -7,6 +7,7 @@
 //! - where the base image's environment is not known, `UndefinedVar` reports only what cannot come from there (BuildKit pulls the image to know);
 //! - `UndefinedVar` also looks at EXPOSE, which BuildKit expands without a check;
 //! - names in `# check=skip=` that are no rule are reported, not passed over;
+//! - `error=true` makes errors of BuildKit's rules only, so that what builds there builds here;
 //! - with a target, only the stages that it needs are looked at, also for rules about style.
 
 mod base;
@@ -57,7 +58,7 @@ const FAMILIES: [Family; 10] = [
 pub fn check(parsed: &Parsed, input: &CheckInput<'_>) -> Vec<Diagnostic> {
     let mut config = input.config.clone();
     let mut mistakes = vec![];
-    read_directive(parsed, &mut config, &mut mistakes);
+    read_directive(parsed, input, &mut config, &mut mistakes);
     let mut report = Report::new(config);
     let model = Model::new(parsed, input);
     for mistake in mistakes.into_iter().chain(model.errors.iter().cloned()) {
@@ -85,15 +86,27 @@ fn contains(outer: Span, inner: Span) -> bool {
     outer.start <= inner.start && inner.start < outer.end
 }
 
-/// Reads `# check=` at the top of the file.
-fn read_directive(parsed: &Parsed, config: &mut Config, mistakes: &mut Vec<Diagnostic>) {
-    let Some(word) = &parsed.file.directives.check else { return };
-    match Config::parse(&word.text) {
+/// The build argument that takes the place of `# check=`, as in BuildKit.
+const CHECK_ARGUMENT: &str = "BUILDKIT_DOCKERFILE_CHECK";
+
+/// Reads `# check=` at the top of the file, or the argument that replaces it.
+fn read_directive(
+    parsed: &Parsed,
+    input: &CheckInput<'_>,
+    config: &mut Config,
+    mistakes: &mut Vec<Diagnostic>,
+) {
+    let directive = parsed.file.directives.check.as_ref();
+    let span = directive.map_or(Span::default(), |word| word.span);
+    let Some(value) = input.build_arg(CHECK_ARGUMENT).or(directive.map(|word| word.text.as_str())) else {
+        return;
+    };
+    match Config::parse(value) {
         Ok(own) => {
-            mistakes.extend(own.unknown_names().map(|name| unknown_check(name, word.span)));
+            mistakes.extend(own.unknown_names().map(|name| unknown_check(name, span)));
             config.merge(&own);
         }
-        Err(error) => mistakes.push(invalid_option(&error, word.span)),
+        Err(error) => mistakes.push(invalid_option(&error, span)),
     }
 }
 

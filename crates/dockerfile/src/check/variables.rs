@@ -5,7 +5,11 @@ use crate::{
     span::Span,
 };
 
-use super::{model::Model, report::Report, rules::Id};
+use super::{
+    model::{Model, Reason},
+    report::Report,
+    rules::Id,
+};
 
 /// Runs the rules of this family.
 pub(super) fn check(model: &Model<'_>, report: &mut Report) {
@@ -15,15 +19,16 @@ pub(super) fn check(model: &Model<'_>, report: &mut Report) {
         for undefined in &step.undefined {
             let finding = Id::UndefinedVar
                 .finding(undefined.span, format!("variable `${}` is not defined here", undefined.name));
-            let help = match &undefined.near {
-                _ if undefined.global => {
-                    format!("only FROM sees it; add `ARG {}` to this stage", undefined.name)
+            let name = &undefined.name;
+            let help = match &undefined.reason {
+                Reason::DefinedBelow => "it is defined further down; move that above this".to_owned(),
+                Reason::OnlyForFrom => format!("only FROM sees it; add `ARG {name}` to this stage"),
+                Reason::Near(near) => format!("did you mean `${near}`?"),
+                Reason::Nowhere => {
+                    format!(
+                        "define it with `ARG {name}` or `ENV {name}=…` above, or write `\\${name}` for the text itself"
+                    )
                 }
-                Some(near) => format!("did you mean `${near}`?"),
-                None => format!(
-                    "define it with `ARG {0}` or `ENV {0}=…` above, or write `\\${0}` for the text itself",
-                    undefined.name
-                ),
             };
             report.push(comments, finding.help(help));
         }

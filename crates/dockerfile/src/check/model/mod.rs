@@ -98,10 +98,21 @@ pub(super) struct Undefined {
     pub(super) name: String,
     /// Where it is used.
     pub(super) span: Span,
-    /// A name that may have been meant.
-    pub(super) near: Option<String>,
-    /// True if an argument above the first FROM has this name.
-    pub(super) global: bool,
+    /// Why not.
+    pub(super) reason: Reason,
+}
+
+/// Why a variable is not defined.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Reason {
+    /// The stage defines it further down.
+    DefinedBelow,
+    /// An argument above the first FROM has this name.
+    OnlyForFrom,
+    /// Another name was meant.
+    Near(String),
+    /// There is nothing like it.
+    Nowhere,
 }
 
 /// Variables that change what package managers do.

@@ -1,5 +1,7 @@
 //! The instructions of a stage in order: each sees the variables as they were before it.
 
+use std::collections::HashSet;
+
 use crate::{
     Parsed,
     ast::{Command as Form, Copy, Heredoc, Instruction, Kind, Mount, Run, Stage, Word},
@@ -13,7 +15,7 @@ use super::{
         input::CheckInput,
         shell::{self, Command},
     },
-    Globals, Settings, Step, Undefined, Vars, part,
+    Globals, Reason, Settings, Step, Undefined, Vars, part,
 };
 
 /// Arguments that BuildKit reads itself and never puts into the environment.
@@ -28,8 +30,20 @@ pub(super) fn build<'a>(
     vars: &mut Vars,
     errors: &mut Vec<Diagnostic>,
 ) -> Vec<Step<'a>> {
-    let mut pass = Pass { parsed, input, globals, vars, errors };
+    let mut pass = Pass { parsed, input, globals, vars, defined: defined(stage), errors };
     stage.instructions.iter().map(|instruction| pass.step(instruction)).collect()
+}
+
+fn defined(stage: &Stage) -> HashSet<&str> {
+    let mut names = HashSet::new();
+    for instruction in &stage.instructions {
+        match &instruction.kind {
+            Kind::Env(pairs) => names.extend(pairs.iter().map(|pair| pair.key.text.as_str())),
+            Kind::Arg(args) => names.extend(args.iter().map(|arg| arg.name.text.as_str())),
+            _ => {}
+        }
+    }
+    names
 }
 
 /// Makes an error of a word that cannot be expanded.
@@ -53,6 +67,8 @@ struct Pass<'a, 'b> {
     input: &'b CheckInput<'b>,
     globals: &'b Globals,
     vars: &'b mut Vars,
+    /// What the stage defines anywhere, also further down.
+    defined: HashSet<&'a str>,
     errors: &'b mut Vec<Diagnostic>,
 }
 
@@ -184,8 +200,8 @@ impl<'a> Pass<'a, '_> {
 
     /// Notes variables that are not defined.
     ///
-    /// Where the base image's environment is not known, a variable may come from there. Then only those count that cannot: positional ones, those that
-    /// only FROM lines see, and those that look like a typing error of one that is defined.
+    /// Where the base image's environment is not known, a variable may come from there. Then only those count that can hardly: positional ones, those that
+    /// only FROM lines see, those that the stage defines further down, and those that look like a typing error of one that is defined.
     fn note(&self, word: &Word, uses: &[Use], step: &mut Step<'a>) {
         for used in uses.iter().filter(|used| !used.set) {
             let name = used.name.as_str();
@@ -196,12 +212,20 @@ impl<'a> Pass<'a, '_> {
                 continue;
             }
             let near = self.vars.near(name);
-            let global = self.globals.declared.contains(name) || self.globals.vars.get(name).is_some();
-            let special = !name.starts_with(|c: char| c.is_alphabetic() || c == '_');
-            let typo = near.is_some() && name.len() > 4 && !COMES_WITH_IMAGES.contains(&name);
-            if self.vars.complete || (!used.handled && (global || special || typo)) {
+            let reason = if self.defined.contains(name) {
+                Reason::DefinedBelow
+            } else if self.globals.declared.contains(name) || self.globals.vars.get(name).is_some() {
+                Reason::OnlyForFrom
+            } else if let Some(near) = near.filter(|_| name.len() > 3 && !COMES_WITH_IMAGES.contains(&name)) {
+                Reason::Near(near)
+            } else {
+                Reason::Nowhere
+            };
+            let positional = !name.starts_with(|c: char| c.is_alphabetic() || c == '_');
+            let certain = reason != Reason::Nowhere || positional;
+            if self.vars.complete || (certain && !used.handled) {
                 let span: Span = part(word, used.at.clone(), &self.parsed.source);
-                step.undefined.push(Undefined { name: name.to_owned(), span, near, global });
+                step.undefined.push(Undefined { name: name.to_owned(), span, reason });
             }
         }
     }
@@ -224,7 +248,12 @@ impl<'a> Pass<'a, '_> {
 }
 
 /// Variables that well-known images set and that are near to what people call their own.
-const COMES_WITH_IMAGES: [&str; 24] = [
+const COMES_WITH_IMAGES: [&str; 29] = [
+    "HOME",
+    "USER",
+    "LANG",
+    "TERM",
+    "HOSTNAME",
     "CARGO_HOME",
     "GEM_HOME",
     "GOLANG_VERSION",
