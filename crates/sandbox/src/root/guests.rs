@@ -136,6 +136,18 @@ impl<'a> Guests<'a> {
 
     /// Lays out what layers, topmost first, show at a path.
     fn join(&mut self, lowers: &[PathBuf], path: &str) -> Result<PathBuf, Failure> {
+        if let [only] = lowers {
+            // Nothing to join: the part alone is copied.
+            let step = || format!("copy a part of the layer `{}`", only.display());
+            let layer = layers::open(only).during(step)?;
+            let found = walk(layer.as_fd(), path, Missing::Refuse, &mut Vec::new())?;
+            let part = only.join(found.path.trim_start_matches('/'));
+            let meta = entry::look(CWD, part.as_os_str()).during(step)?;
+            let meta = meta.ok_or_else(|| Failure::new(step(), "it is gone"))?;
+            let fresh = self.fresh();
+            copy_whole(&part, &meta, &fresh).during(step)?;
+            return Ok(fresh);
+        }
         let whole = self.fresh();
         make_directory(&whole, 0o755)?;
         let joined = layers::open(&whole).during(|| "open a directory aside")?;

@@ -396,8 +396,11 @@ pub(crate) const ALL: &[Case] = &[
     },
     Case {
         name: "devices cannot be reached by making them",
-        script: "touch /tmp/x; rm /tmp/x; mknod /tmp/disk b 254 0 && head -c1 /tmp/disk >/dev/null 2>&1 && echo read; rm -f /tmp/disk; \
-                 mknod /dev/mem c 1 1 && head -c1 /dev/mem >/dev/null 2>&1 && echo read; true",
+        // Any device serves to tell, and a harmless one exists everywhere.
+        script: "touch /tmp/x; rm /tmp/x; for d in /tmp /dev /dev/shm; do \
+                 mknod $d/made c 1 5 2>/dev/null && head -c1 $d/made >/dev/null 2>&1 && echo opened $d/made; rm -f $d/made; done; \
+                 head -c1 /dev/zero | wc -c",
+        stdout: "1\n",
         upper: &["tmp/"],
         needs: Needs::Overlay,
         ..USUAL
