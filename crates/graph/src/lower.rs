@@ -108,6 +108,8 @@ struct Lowering<'l> {
     /// The contents in `needs`, to find them fast.
     asked: HashSet<ContentNeed>,
     problems: Vec<Diagnostic>,
+    /// True after the budget of expansions ran out: nothing more can be evaluated.
+    exhausted: bool,
     images: Vec<Image>,
     image_ids: BTreeMap<ImageNeed, ImageId>,
     /// Stages by their number in the file.
@@ -127,6 +129,7 @@ impl<'l> Lowering<'l> {
             needs: Needs::default(),
             asked: HashSet::new(),
             problems: vec![],
+            exhausted: false,
             images: vec![],
             image_ids: BTreeMap::new(),
             ids,
@@ -138,6 +141,9 @@ impl<'l> Lowering<'l> {
         let mut stages = Vec::with_capacity(self.resolved.outline.order.len());
         for &at in &self.resolved.outline.order {
             stages.extend(self.stage(at));
+            if self.exhausted {
+                break;
+            }
         }
         if self.problems.iter().any(|problem| problem.severity == Severity::Error) {
             self.problems.sort_by_key(|problem| problem.span);

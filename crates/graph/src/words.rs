@@ -1,26 +1,50 @@
 //! Expansion of words that stand in a file: the errors become diagnostics at their place.
 
+use std::cell::Cell;
+use std::rc::Rc;
+
 use slipway_dockerfile::ast::Word;
 use slipway_dockerfile::diagnostic::Diagnostic;
 use slipway_dockerfile::expand::{Env, ErrorKind, Expander};
 use slipway_dockerfile::span::Span;
 
+/// How many bytes all expansions of a build may make, together with the copies of environments that steps keep. A small
+/// file can ask for a thousand times its size, and a plan must not take the memory of a whole node.
+const BUDGET: usize = 256 << 20;
+
+/// The code of the problem that ends everything, since nothing after it could be expanded either.
+pub(crate) const TOO_LARGE: &str = "too-large";
+
 /// Expands the words of one file.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Words {
     expander: Expander,
+    /// What is left of the budget, shared by all that came from one [`Words::new`].
+    left: Rc<Cell<usize>>,
     /// Where to report problems, if not at the word: words of a base image's triggers stand in no file.
     at: Option<Span>,
 }
 
 impl Words {
     pub(crate) fn new(escape: char) -> Self {
-        Self { expander: Expander::new(escape), at: None }
+        Self { expander: Expander::new(escape), left: Rc::new(Cell::new(BUDGET)), at: None }
     }
 
     /// Returns an expander that reports everything at one place.
-    pub(crate) fn reporting_at(span: Span) -> Self {
-        Self { expander: Expander::new('\\'), at: Some(span) }
+    pub(crate) fn reporting_at(&self, span: Span) -> Self {
+        Self { expander: Expander::new('\\'), left: Rc::clone(&self.left), at: Some(span) }
+    }
+
+    /// Takes bytes from the budget.
+    pub(crate) fn spend(&self, bytes: usize, span: Span) -> Result<(), Diagnostic> {
+        if let Some(left) = self.left.get().checked_sub(bytes) {
+            self.left.set(left);
+            return Ok(());
+        }
+        let message =
+            format!("up to here the variables of this build grow to more than {} MiB", BUDGET >> 20);
+        Err(Diagnostic::error(TOO_LARGE, self.place(span), message)
+            .help("shorten the values, or use fewer of them in fewer instructions"))
     }
 
     /// Returns where to report a problem with a word.
@@ -33,7 +57,9 @@ impl Words {
         if is_plain(&word.text) {
             return Ok(word.text.clone());
         }
-        self.expander.word(&word.text, env).map(|done| done.text).map_err(|error| self.problem(word, &error))
+        let done = self.expander.word(&word.text, env).map_err(|error| self.problem(word, &error))?;
+        self.spend(done.text.len(), word.span)?;
+        Ok(done.text)
     }
 
     /// Expands an optional word.
@@ -47,10 +73,9 @@ impl Words {
 
     /// Expands a word to as many words as its value has.
     pub(crate) fn many(&self, word: &Word, env: &(impl Env + ?Sized)) -> Result<Vec<String>, Diagnostic> {
-        self.expander
-            .words(&word.text, env)
-            .map(|done| done.words)
-            .map_err(|error| self.problem(word, &error))
+        let done = self.expander.words(&word.text, env).map_err(|error| self.problem(word, &error))?;
+        self.spend(done.words.iter().map(String::len).sum(), word.span)?;
+        Ok(done.words)
     }
 
     /// Expands the body of a here-document.
@@ -60,9 +85,10 @@ impl Words {
         span: Span,
         env: &(impl Env + ?Sized),
     ) -> Result<String, Diagnostic> {
-        let expanded = Expander::for_heredoc().word(text, env);
         let word = || Word { text: text.to_owned(), span };
-        expanded.map(|done| done.text).map_err(|error| self.problem(&word(), &error))
+        let done = Expander::for_heredoc().word(text, env).map_err(|error| self.problem(&word(), &error))?;
+        self.spend(done.text.len(), span)?;
+        Ok(done.text)
     }
 
     fn problem(&self, word: &Word, error: &slipway_dockerfile::expand::Error) -> Diagnostic {

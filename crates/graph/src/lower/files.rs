@@ -21,7 +21,7 @@ impl Lowering<'_> {
         step: &PlannedStep<'_>,
         added: bool,
     ) -> Result<Option<(Op, String)>, Diagnostic> {
-        let words = state.words;
+        let words = &state.words;
         let one = |word: &Word| words.one(word, &state.env);
         let owner = words.maybe(copy.chown.as_ref(), &state.env)?.filter(|owner| !owner.is_empty());
         let mode = words.maybe(copy.chmod.as_ref(), &state.env)?.filter(|mode| !mode.is_empty());

@@ -13,6 +13,9 @@ use crate::request::Request;
 /// ARGs that speak to the builder and are not seen by commands.
 const BUILDER_ARGS: [&str; 2] = ["BUILDKIT_SBOM_SCAN_CONTEXT", "BUILDKIT_SBOM_SCAN_STAGE"];
 
+/// How many ports there are: 65,536 for each of three protocols.
+const MAX_PORTS: usize = 3 << 16;
+
 /// Applies an instruction and returns its history.
 pub(super) fn apply(
     state: &mut State,
@@ -182,7 +185,13 @@ fn expose(state: &mut State, words: &[Word]) -> Result<String, Diagnostic> {
                 )
                 .help("for example 8080, 53/udp or 3000-3010/tcp")
             })?;
+            state.words.spend(64 * found.len(), word.span)?;
             all.extend(found);
+            if all.len() > MAX_PORTS {
+                let place = state.words.place(word.span);
+                return Err(Diagnostic::error("bad-port", place, "more ports than there are")
+                    .help("name the ports that the program listens on"));
+            }
         }
     }
     for port in &all {

@@ -2,6 +2,7 @@
 
 use slipway_dockerfile::ast::Kind;
 use slipway_dockerfile::diagnostic::Diagnostic;
+use slipway_dockerfile::span::Span;
 use slipway_oci::{History, ImageConfig, Platform};
 
 use super::parts::{base_part, op_parts};
@@ -13,7 +14,7 @@ use crate::key::step::Read;
 use crate::key::{Key, KeyPart, Tree, image_key, scratch_key, step_key};
 use crate::outline::{Origin, Outline};
 use crate::request::DEFAULT_PATH;
-use crate::words::Words;
+use crate::words::{TOO_LARGE, Words};
 
 /// What every entry of the history says about who made it; other tools know images of this language by it.
 const HISTORY_COMMENT: &str = "buildkit.dockerfile.v0";
@@ -76,7 +77,7 @@ impl<'l> Lowering<'l> {
             args: start.args,
             cmd_set: false,
             platform: outline.platform.clone(),
-            words: resolved.words,
+            words: resolved.words.clone(),
             key: start.key,
             parent,
             steps: vec![],
@@ -86,11 +87,25 @@ impl<'l> Lowering<'l> {
             self.context_as_base(&mut state, context, index);
         }
         for (number, step) in resolved.plans[index].iter().enumerate() {
-            state.words = if step.foreign { Words::reporting_at(step.span) } else { resolved.words };
+            state.words =
+                if step.foreign { resolved.words.reporting_at(step.span) } else { resolved.words.clone() };
             let at = At { stage: index, step: number };
-            if let Err(problem) = self.instruction(&mut state, at) {
+            let done = self.instruction(&mut state, at).and_then(|()| state.pay_step(step.span));
+            if let Err(problem) = done {
+                let enough = problem.code == TOO_LARGE;
                 self.problems.push(problem);
+                if enough {
+                    self.exhausted = true;
+                    return None;
+                }
             }
+        }
+        if let Err(problem) =
+            state.pay_end(resolved.plans[index].last().map_or(Span::default(), |step| step.span))
+        {
+            self.problems.push(problem);
+            self.exhausted = true;
+            return None;
         }
         let mut config = state.config;
         let end = End {
@@ -299,6 +314,22 @@ impl<'l> Lowering<'l> {
 pub(super) type ContentFactRef<'f> = &'f ContentFact;
 
 impl State {
+    /// Takes what the last step keeps from the budget.
+    fn pay_step(&self, span: Span) -> Result<(), Diagnostic> {
+        let Some(step) = self.steps.last() else { return Ok(()) };
+        // Environments are kept twice: in the operation and in the parts that explain it.
+        let env = if matches!(step.op, Some(Op::Run(_))) { 2 * self.env.bytes() } else { 0 };
+        self.words.spend(env + step.history.created_by.as_ref().map_or(0, String::len), span)
+    }
+
+    /// Takes what children inherit from the budget.
+    fn pay_end(&self, span: Span) -> Result<(), Diagnostic> {
+        const ENTRY: usize = 64;
+        let config = &self.config.config;
+        let labels: usize = config.labels.iter().map(|(name, value)| ENTRY + name.len() + value.len()).sum();
+        let entries = ENTRY * (config.exposed_ports.len() + config.volumes.len() + self.args.len());
+        self.words.spend(2 * self.env.bytes() + self.image_env.bytes() + labels + entries, span)
+    }
     /// Adds a step that changes the configuration alone.
     pub(super) fn push_config(&mut self, title: String, lines: (usize, usize), history: String) {
         self.steps.push(Step {

@@ -9,6 +9,8 @@ use slipway_dockerfile::expand::Env;
 pub(super) struct Variables {
     entries: Vec<Variable>,
     index: HashMap<String, usize>,
+    /// The length of all names and values.
+    bytes: usize,
 }
 
 /// One variable.
@@ -34,12 +36,19 @@ impl Variables {
     pub(super) fn set(&mut self, name: &str, value: String, is_arg: bool) {
         if let Some(at) = self.index.get(name) {
             let entry = &mut self.entries[*at];
+            self.bytes = self.bytes + value.len() - entry.value.len();
             entry.value = value;
             entry.is_arg = is_arg;
         } else {
+            self.bytes += name.len() + value.len();
             self.index.insert(name.to_owned(), self.entries.len());
             self.entries.push(Variable { name: name.to_owned(), value, is_arg });
         }
+    }
+
+    /// Returns how long all names and values are together.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     pub(super) fn contains(&self, name: &str) -> bool {
