@@ -211,19 +211,21 @@ impl<'a> Pass<'a, '_> {
             {
                 continue;
             }
-            let near = self.vars.near(name);
+            if used.handled && !self.vars.complete {
+                continue;
+            }
             let reason = if self.defined.contains(name) {
                 Reason::DefinedBelow
             } else if self.globals.declared.contains(name) || self.globals.vars.get(name).is_some() {
                 Reason::OnlyForFrom
-            } else if let Some(near) = near.filter(|_| name.len() > 3 && !COMES_WITH_IMAGES.contains(&name)) {
-                Reason::Near(near)
+            } else if name.len() > 3 && !COMES_WITH_IMAGES.contains(&name) {
+                self.vars.near(name).map_or(Reason::Nowhere, Reason::Near)
             } else {
                 Reason::Nowhere
             };
             let positional = !name.starts_with(|c: char| c.is_alphabetic() || c == '_');
             let certain = reason != Reason::Nowhere || positional;
-            if self.vars.complete || (certain && !used.handled) {
+            if self.vars.complete || certain {
                 let span: Span = part(word, used.at.clone(), &self.parsed.source);
                 step.undefined.push(Undefined { name: name.to_owned(), span, reason });
             }
