@@ -45,6 +45,7 @@ mod counters;
 mod credentials;
 mod endpoint;
 mod error;
+mod listing;
 mod pull;
 mod push;
 mod settings;
@@ -99,6 +100,8 @@ fn _futures_can_be_spawned(
     fn sendable<T: Send>(_: T) {}
     sendable(registry.resolve(reference, &slipway_oci::Platform::host()));
     sendable(registry.digest(reference));
+    sendable(registry.list_tags(reference));
+    sendable(registry.referrers(reference, &blob.digest, None));
     sendable(registry.get_manifest_raw(reference));
     sendable(registry.fetch_blob(reference, blob, Vec::new()));
     sendable(registry.push_blob(reference, blob, &Vec::new(), &[]));

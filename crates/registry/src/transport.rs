@@ -170,6 +170,20 @@ impl Transport {
         }
     }
 
+    /// Returns what to show an endpoint before it asks: for a client that is not ours. Finds out by asking for a blob that
+    /// nobody has.
+    pub(crate) async fn authorization(
+        &self,
+        endpoint: &Endpoint,
+        access: &Access,
+    ) -> Result<Option<String>, What> {
+        let nothing = slipway_oci::Digest::from_bytes([0; 32]);
+        let url = endpoint.url_in(&access.repository, &format!("blobs/{nothing}"))?;
+        self.send(endpoint, access, &self.call(Method::HEAD, url)).await?;
+        let header = self.auth.header(self, endpoint, access, &mut Round::default()).await?;
+        Ok(header.and_then(|value| value.to_str().ok().map(str::to_owned)))
+    }
+
     /// Sends a request where it leads; also says whether the answer is from the place that was asked.
     async fn follow(
         &self,

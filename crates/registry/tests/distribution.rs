@@ -121,6 +121,7 @@ async fn images_go_there_and_come_back() {
         for (descriptor, blob) in &image.layers {
             assert!(registry.fetch_blob(&target, descriptor, Vec::new()).await.unwrap() == *blob);
         }
+        assert_eq!(registry.list_tags(&target).await.unwrap(), ["1"]);
         let by_digest = target.pinned(image.digest());
         assert_eq!(registry.resolve(&by_digest, &Platform::host()).await.unwrap().digest, image.digest());
 
@@ -227,6 +228,8 @@ async fn a_password_is_asked_for_and_given() {
     let image = image(Flavour::Oci, 1000);
     push(&with("secret"), &target, &image).await;
     with("secret").resolve(&target, &Platform::host()).await.unwrap();
+    assert_eq!(with("secret").list_tags(&target).await.unwrap(), ["1"]);
+    assert!(with("wrong").list_tags(&target).await.unwrap_err().is_unauthorized());
 
     let error = with("wrong").resolve(&target, &Platform::host()).await.unwrap_err();
     assert!(error.is_unauthorized());
@@ -246,6 +249,8 @@ async fn what_is_not_there_is_said_so() {
     assert!(error.is_not_found() && !error.is_transient(), "{error}");
     assert!(error.to_string().starts_with(&missing.to_string()), "{error}");
     assert!(registry.digest(&missing).await.unwrap_err().is_not_found());
+    assert!(registry.list_tags(&missing).await.unwrap_err().is_not_found());
+    assert!(registry.referrers(&missing, &Digest::of(b"x"), None).await.unwrap().is_empty());
     assert!(!registry.blob_exists(&missing, &Digest::of(b"x")).await.unwrap());
     let image = image(Flavour::Oci, 10);
     let error = registry

@@ -12,6 +12,15 @@ use slipway_registry::testing::{FakeRegistry, Fault, Guard};
 use slipway_registry::{Login, Pushed, Registry, Retry, Settings, Source, Timeouts, What};
 use support::noise;
 
+/// What fails, how often, and whether the transfer is taken up in the middle.
+type Pull = (&'static str, Vec<(usize, Fault)>, bool);
+
+/// A blob, what fails at which method and path, and what the bodies of the PATCHes must have been, if that matters.
+type Push<'a> = (&'static str, &'a [u8], Vec<(&'static str, &'static str, usize, Fault)>, Option<Vec<usize>>);
+
+/// What fails at which method.
+type Stream = (&'static str, Vec<(&'static str, usize, Fault)>);
+
 fn settings() -> Settings {
     Settings {
         retry: Retry { attempts: 5, first: Duration::from_millis(2), longest: Duration::from_secs(2) },
@@ -44,8 +53,7 @@ async fn a_pull_survives_what_passes() {
     let content = noise(1_000_000, 1);
     let wrong = noise(1_000_000, 2);
     let header = |name: &str, value: &str| Fault::Header(name.into(), value.into());
-    // What fails, how often, and whether the transfer is taken up in the middle.
-    let table: Vec<(&str, Vec<(usize, Fault)>, bool)> = vec![
+    let table: Vec<Pull> = vec![
         ("nothing", vec![], false),
         ("cut before the first byte", vec![(1, Fault::CutAnswer(0))], false),
         ("cut after one byte", vec![(1, Fault::CutAnswer(1))], true),
@@ -163,10 +171,8 @@ async fn manifests_are_asked_for_again_too() {
 async fn a_push_survives_what_passes() {
     let large = noise(3_000_000, 3);
     let small = noise(1000, 4);
-    // The blob, what fails at which method and path, and what the bodies of the PATCHes must have been, if that matters.
-    type Case<'a> = (&'a str, &'a [u8], Vec<(&'static str, &'static str, usize, Fault)>, Option<Vec<usize>>);
     let range = status(416, &[]);
-    let table: Vec<Case> = vec![
+    let table: Vec<Push> = vec![
         ("nothing", &large, vec![], Some(vec![3_000_000])),
         ("nothing, small", &small, vec![], Some(vec![])),
         ("nothing, empty", b"", vec![], Some(vec![])),
@@ -295,7 +301,7 @@ async fn a_source_that_changed_is_found_out() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_survives_what_passes() {
     let content = noise(3_000_000, 5);
-    let table: Vec<(&str, Vec<(&'static str, usize, Fault)>)> = vec![
+    let table: Vec<Stream> = vec![
         ("nothing", vec![]),
         ("cut", vec![("PATCH", 1, Fault::CutRequest(1_000_000))]),
         ("cut often", vec![("PATCH", 8, Fault::CutRequest(300_000))]),

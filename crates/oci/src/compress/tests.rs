@@ -75,18 +75,20 @@ fn the_bytes_do_not_change_with_a_release() {
     let digest = |compression| pack(&data, compression, 2, 65_536).1.digest.short();
     assert_eq!(
         [digest(Compression::GZIP), digest(Compression::Gzip(1)), digest(Compression::ZSTD)],
-        ["b2538c698cac", "0c7d8bf8306d", "8632cc732e65"]
+        ["5ab686943d20", "0c7d8bf8306d", "8632cc732e65"]
     );
 }
 
 #[test]
 fn the_dictionary_makes_blocks_as_small_as_one_stream() {
     let data = text(4 << 20);
-    let blocks = pack(&data, Compression::GZIP, 2, 65_536).0.len();
-    let mut whole = flate2::write::GzEncoder::new(vec![], flate2::Compression::new(6));
-    whole.write_all(&data).unwrap();
-    let whole = whole.finish().unwrap().len();
-    assert!(blocks < whole + whole / 200, "{blocks} bytes in blocks, {whole} in one stream");
+    for level in [1, 4, 6, 9] {
+        let blocks = pack(&data, Compression::Gzip(level), 2, 65_536).0.len();
+        let mut whole = flate2::write::GzEncoder::new(vec![], flate2::Compression::new(level));
+        whole.write_all(&data).unwrap();
+        let whole = whole.finish().unwrap().len();
+        assert!(blocks < whole + whole / 200, "level {level}: {blocks} bytes in blocks, {whole} in one stream");
+    }
 }
 
 #[test]
