@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use super::recipes::{Base, Content};
+use super::recipes::{Base, Content, Installation};
 use crate::host::{command::Run, folders, mounts, packages};
 
 /// The machine's certificate bundle, and the same place in every base: programs in pods check certificates too.
@@ -40,14 +40,10 @@ pub(crate) fn ensure(base: &Base) -> Result<PathBuf> {
         Content::Debian => debian(&tree)?,
         Content::Busybox => busybox(&tree)?,
         Content::Files => certificates(&tree)?,
-        Content::Installed { machine, packages, instead, script } => {
-            let taken = machine.first().is_some_and(|file| Path::new(file).exists());
-            let packages = if taken { packages.to_vec() } else { [*packages, *instead].concat() };
-            install(base, &scratch, &tree, machine, &packages, script)?;
-        }
+        Content::Installed(what) => install(base, what, &scratch, &tree)?,
     }
     write_files(&tree, base.files)?;
-    if matches!(base.content, Content::Debian | Content::Installed { .. }) {
+    if matches!(base.content, Content::Debian | Content::Installed(_)) {
         client_settings(&tree)?;
     }
     pack(&scratch, &finished)?;
@@ -79,7 +75,7 @@ pub(crate) fn architecture() -> Result<&'static str> {
 
 /// Settings by which this machine's programs find its certificates: Node and Python bring lists of their own.
 pub(crate) fn certificate_settings(base: &Base) -> Vec<String> {
-    if !matches!(base.content, Content::Installed { .. }) {
+    if !matches!(base.content, Content::Installed(_)) {
         return Vec::new();
     }
     ["NODE_EXTRA_CA_CERTS", "PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"]
@@ -183,15 +179,24 @@ fn copy_from_machine(tree: &Path, name: &str) -> Result<()> {
     Command::new("cp").arg("--archive").arg(from).arg(tree.join(beside).join("")).text().map(drop)
 }
 
+/// Takes the toolchain that this machine compiles with.
+fn rust(tree: &Path) -> Result<()> {
+    let root = Command::new("rustc").args(["--print", "sysroot"]).text()?;
+    let usr_local = tree.join("usr/local");
+    folders::make(&usr_local)?;
+    for folder in ["bin", "lib", "libexec"] {
+        let from = Path::new(root.trim()).join(folder);
+        if from.is_dir() {
+            Command::new("cp").arg("--archive").arg(from).arg(usr_local.join("")).text()?;
+        }
+    }
+    Ok(())
+}
+
 /// Runs the installation in an overlay on top of the base below, and leaves what changed in `tree`.
-fn install(
-    base: &Base,
-    scratch: &Path,
-    tree: &Path,
-    machine: &[&str],
-    packages: &[&str],
-    script: &str,
-) -> Result<()> {
+fn install(base: &Base, what: &Installation, scratch: &Path, tree: &Path) -> Result<()> {
+    let taken = what.machine.first().is_some_and(|file| Path::new(file).exists());
+    let packages = if taken { what.packages.to_vec() } else { [what.packages, what.instead].concat() };
     let below = base.below().context("an installation needs a base")?;
     let [lower, work, merged] = ["lower", "work", "merged"].map(|name| scratch.join(name));
     for folder in [&lower, &work, &merged] {
@@ -203,21 +208,25 @@ fn install(
         .arg("-C")
         .arg(&lower)
         .text()?;
-    for file in machine {
+    for file in what.machine {
         copy_from_machine(tree, file)?;
+    }
+    if what.rust {
+        rust(tree)?;
     }
     let install = if packages.is_empty() {
         String::new()
     } else {
         format!(
-            "apt-get -qq update\napt-get -qq install --yes --no-install-recommends {}\n",
+            // Java's packages fail without the folder, which a slim Debian lacks.
+            "mkdir -p /usr/share/man/man1\napt-get -qq update\napt-get -qq install --yes --no-install-recommends {}\n",
             packages.join(" ")
         )
     };
     // What installing leaves behind is of no use in an image, and differs each time.
     let clean = "apt-get clean\nrm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin /var/cache/ldconfig/aux-cache\n\
                  rm -f /var/log/*.log /var/log/apt/*\n";
-    folders::write(&scratch.join("inside.sh"), format!("set -eu\n{install}{script}{clean}"))?;
+    folders::write(&scratch.join("inside.sh"), format!("set -eu\n{install}{}{clean}", what.script))?;
     // A mount namespace of its own: whatever happens, no mount stays.
     let outside = "mount -t overlay overlay -o lowerdir=$1/lower,upperdir=$1/tree,workdir=$1/work $1/merged
         mount -t proc proc $1/merged/proc

@@ -30,18 +30,27 @@ pub(crate) enum Content {
     Busybox,
     /// Nothing but the files, and certificates.
     Files,
-    /// Debian packages, programs of this machine and a script's work, on top of Debian.
-    Installed {
-        /// Files and folders to take from this machine as they are.
-        machine: &'static [&'static str],
-        /// Packages to install in any case.
-        packages: &'static [&'static str],
-        /// Packages to install where the first of the machine's files is not there.
-        instead: &'static [&'static str],
-        /// What is done in the end, by a shell in the image.
-        script: &'static str,
-    },
+    /// What an installation on top of Debian changed.
+    Installed(Installation),
 }
+
+/// Debian packages, programs of this machine and a script's work.
+#[derive(Debug)]
+pub(crate) struct Installation {
+    /// Files and folders to take from this machine as they are.
+    pub(crate) machine: &'static [&'static str],
+    /// Whether to take this machine's Rust toolchain, without its documentation.
+    pub(crate) rust: bool,
+    /// Packages to install in any case.
+    pub(crate) packages: &'static [&'static str],
+    /// Packages to install where the first of the machine's files is not there.
+    pub(crate) instead: &'static [&'static str],
+    /// What is done in the end, by a shell in the image.
+    pub(crate) script: &'static str,
+}
+
+const NOTHING: Installation =
+    Installation { machine: &[], rust: false, packages: &[], instead: &[], script: "" };
 
 impl Base {
     /// All names under which it is pushed.
@@ -152,12 +161,12 @@ pub(crate) const CATALOGUE: &[Base] = &[
             "20 20-slim 20-alpine 22 22-slim 22-alpine 18 18-slim 18-alpine 16 lts lts-alpine latest",
         )],
         on: Some("debian"),
-        content: Content::Installed {
+        content: Content::Installed(Installation {
             machine: &["/usr/bin/node", "/usr/bin/npm", "/usr/bin/npx", "/usr/lib/node_modules/npm"],
             packages: &["git"],
             instead: &["nodejs", "npm"],
-            script: "",
-        },
+            ..NOTHING
+        }),
         files: LIKE_ALPINE,
         settings: &["--cmd=node", PATH, "--env=NODE_VERSION=20"],
         large: false,
@@ -169,12 +178,12 @@ pub(crate) const CATALOGUE: &[Base] = &[
             "1.23 1.23-alpine 1.22 1.22-alpine 1.21 1.21-alpine 1.18 1.24 1.25 latest alpine",
         )],
         on: Some("debian"),
-        content: Content::Installed {
+        content: Content::Installed(Installation {
             machine: &["/usr/local/go"],
             packages: &["git", "make"],
             instead: &["golang"],
-            script: "",
-        },
+            ..NOTHING
+        }),
         files: LIKE_ALPINE,
         settings: &[
             "--cmd=bash",
@@ -189,13 +198,12 @@ pub(crate) const CATALOGUE: &[Base] = &[
         name: "python",
         names: &[("library/python", "3.11-slim 3.11 3.12-slim 3.12 3.9-slim 3.9 3-slim latest")],
         on: Some("debian"),
-        content: Content::Installed {
-            machine: &[],
+        content: Content::Installed(Installation {
             packages: &["python3", "python3-pip", "python3-venv"],
-            instead: &[],
             // As in the image that it stands for, pip may install for the whole system.
             script: "rm -f /usr/lib/python3*/EXTERNALLY-MANAGED\nln -sf /usr/bin/python3 /usr/local/bin/python\n",
-        },
+            ..NOTHING
+        }),
         files: &[],
         settings: &["--cmd=python3", PATH],
         large: false,
@@ -204,7 +212,7 @@ pub(crate) const CATALOGUE: &[Base] = &[
         name: "nginx",
         names: &[("library/nginx", "alpine latest stable-alpine 1.27-alpine")],
         on: Some("debian"),
-        content: Content::Installed { machine: &[], packages: &["nginx-light"], instead: &[], script: NGINX },
+        content: Content::Installed(Installation { packages: &["nginx-light"], script: NGINX, ..NOTHING }),
         files: &[],
         settings: &["--cmd=nginx,-g,daemon off;", PATH, "--exposed-ports=80/tcp"],
         large: false,
@@ -213,12 +221,11 @@ pub(crate) const CATALOGUE: &[Base] = &[
         name: "rust",
         names: &[("library/rust", "1.75 1.75-alpine 1 latest")],
         on: Some("debian"),
-        content: Content::Installed {
-            machine: &[],
-            packages: &["cargo", "rustc", "git"],
-            instead: &[],
-            script: "",
-        },
+        content: Content::Installed(Installation {
+            rust: true,
+            packages: &["gcc", "git", "libc6-dev", "musl-tools", "pkg-config"],
+            ..NOTHING
+        }),
         files: &[],
         settings: &["--cmd=bash", PATH, "--env=CARGO_HOME=/usr/local/cargo"],
         large: true,
@@ -227,12 +234,10 @@ pub(crate) const CATALOGUE: &[Base] = &[
         name: "maven",
         names: &[("library/maven", "3.9-eclipse-temurin-17 latest"), ("library/eclipse-temurin", "17-jre")],
         on: Some("debian"),
-        content: Content::Installed {
-            machine: &[],
+        content: Content::Installed(Installation {
             packages: &["maven", "openjdk-17-jdk-headless"],
-            instead: &[],
-            script: "",
-        },
+            ..NOTHING
+        }),
         files: &[],
         settings: &["--cmd=mvn", PATH],
         large: true,
@@ -241,12 +246,10 @@ pub(crate) const CATALOGUE: &[Base] = &[
         name: "php",
         names: &[("library/php", "8.2-fpm-alpine 8.2-cli"), ("library/composer", "2 latest")],
         on: Some("debian"),
-        content: Content::Installed {
-            machine: &[],
+        content: Content::Installed(Installation {
             packages: &["php-cli", "php-fpm", "composer"],
-            instead: &[],
-            script: "",
-        },
+            ..NOTHING
+        }),
         files: &[],
         settings: &["--cmd=php,-a", PATH],
         large: true,
