@@ -101,7 +101,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     pub(crate) metadata_file: Option<PathBuf>,
 
-    /// Writes the image's configuration digest.
+    /// Writes the image's digest, by which a registry knows it.
     #[arg(long, value_name = "FILE")]
     pub(crate) iidfile: Option<PathBuf>,
 

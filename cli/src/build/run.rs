@@ -461,7 +461,7 @@ impl Work<'_> {
             summary::metadata(path, images)?;
         }
         if let (Some(path), Some(image)) = (&self.args.iidfile, images.last()) {
-            std::fs::write(path, &image.config_digest).with_context(|| format!("cannot write `{}`", path.display()))?;
+            std::fs::write(path, &image.digest).with_context(|| format!("cannot write `{}`", path.display()))?;
         }
         if self.args.quiet {
             if let Some(digest) = digest {
