@@ -243,29 +243,39 @@ fn times(modified: Time) -> Timestamps {
 
 /// Returns the extended attributes that belong to an image: not those in which overlayfs keeps its notes.
 pub(crate) fn attributes(fd: BorrowedFd<'_>) -> io::Result<Vec<(CString, Vec<u8>)>> {
-    let mut list = vec![0_u8; 64 << 10];
-    let length = match flistxattr(fd, &mut list) {
-        Ok(length) => length,
-        Err(Errno::OPNOTSUPP) => 0,
-        Err(error) => return Err(error.into()),
+    let list = match sized(|buffer| flistxattr(fd, buffer)) {
+        Err(Errno::OPNOTSUPP) => Vec::new(),
+        list => list?,
     };
     let mut found = Vec::new();
-    for name in list[..length].split_inclusive(|byte| *byte == 0) {
+    for name in list.split_inclusive(|byte| *byte == 0) {
         let Ok(name) = CStr::from_bytes_with_nul(name) else { continue };
         if name.to_bytes().starts_with(b"user.overlay.") || name.to_bytes().starts_with(b"trusted.") {
             continue;
         }
-        let mut value = vec![0_u8; 64 << 10];
-        let length = match fgetxattr(fd, name, &mut value) {
-            Ok(length) => length,
-            Err(Errno::NODATA) => continue,
-            Err(error) => return Err(error.into()),
-        };
-        value.truncate(length);
-        found.push((name.to_owned(), value));
+        match sized(|buffer| fgetxattr(fd, name, buffer)) {
+            // It was taken away meanwhile.
+            Err(Errno::NODATA) => {}
+            value => found.push((name.to_owned(), value?)),
+        }
     }
     found.sort();
     Ok(found)
+}
+
+/// Reads something of unknown size: most are small, none is larger than the kernel's 64 KiB.
+fn sized(mut read: impl FnMut(&mut [u8]) -> Result<usize, Errno>) -> Result<Vec<u8>, Errno> {
+    let mut small = [0; 512];
+    match read(&mut small) {
+        Ok(length) => Ok(small[..length].to_vec()),
+        Err(Errno::RANGE) => {
+            let mut large = vec![0; 64 << 10];
+            let length = read(&mut large)?;
+            large.truncate(length);
+            Ok(large)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Returns whether overlayfs noted that a directory hides the one below it.
