@@ -32,7 +32,7 @@ pub(crate) struct Args {
     #[arg(short, long, value_name = "FILE")]
     file: Option<PathBuf>,
     /// A stage to build, by name or number; may be repeated [default: the last stage].
-    #[arg(short, long, value_name = "STAGE")]
+    #[arg(long, value_name = "STAGE")]
     target: Vec<String>,
     /// Sets an ARG; without a value it is taken from the environment.
     #[arg(long, value_name = "NAME[=VALUE]")]
