@@ -30,7 +30,7 @@ pub(crate) enum Step {
     Clippy,
     /// Files that are made from code are not stale.
     Generated,
-    /// Licences, advisories and duplicates of the dependencies.
+    /// Licences, sources and duplicates of the dependencies.
     Deny,
     /// Tests of all crates that need no cluster.
     Unit,
@@ -99,7 +99,7 @@ fn cargo(words: &[&str]) -> Result<()> {
     Command::new("cargo").current_dir(folders::checkout()).args(words).run()
 }
 
-/// cargo-deny reads an advisory database that is fetched from outside; without it the other checks still run.
+/// Advisories are left out: their database is fetched from outside the package registries.
 fn deny() -> Result<()> {
     let program = parts::cargo_deny()?;
     Command::new(program)
