@@ -383,3 +383,42 @@ async fn exchange(
     // A tenth earlier: the request must arrive before the end, by the registry's clock.
     Ok(Token { value, until: Instant::now() + life * 9 / 10 })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::Settings;
+
+    #[test]
+    fn token_services_are_where_they_may_be() {
+        let transport =
+            Transport::new(Settings { insecure: vec!["auth.lan".into()], ..Settings::default() }).unwrap();
+        let table = [
+            // registry, token service, with credentials, without
+            ("https://r.example", "https://r.example/token", true, true),
+            ("https://registry-1.docker.io", "https://auth.docker.io/token", true, true),
+            ("https://r.example", "http://r.example/token", false, false),
+            ("https://r.example", "http://auth.lan/token", false, false),
+            ("http://r.lan", "http://r.lan/token", true, true),
+            ("http://r.lan", "http://r.lan:81/token", false, true),
+            ("http://r.lan", "http://evil.example/token", false, true),
+            ("http://r.lan", "https://evil.example/token", false, true),
+            ("http://r.lan", "http://auth.lan/token", true, true),
+            ("http://127.0.0.1:5000", "http://127.0.0.1:5001/token", true, true),
+            ("https://r.example", "https://user:pass@r.example/token", false, false),
+            ("https://r.example", "ftp://r.example/token", false, false),
+            ("https://r.example", "/token", false, false),
+        ];
+        for (registry, realm, with, without) in table {
+            let endpoint = Endpoint {
+                origin: registry.parse().unwrap(),
+                prefix: String::new(),
+                name: "r".into(),
+                lax: false,
+                mirror_of: None,
+            };
+            let allowed = |credentials| check_realm(&endpoint, realm, credentials, &transport).is_ok();
+            assert_eq!((allowed(true), allowed(false)), (with, without), "{registry} sends to {realm}");
+        }
+    }
+}

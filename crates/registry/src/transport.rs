@@ -21,6 +21,8 @@ mod body;
 mod clients;
 mod failure;
 mod retry;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use answer::Answer;
 pub(crate) use body::Payload;

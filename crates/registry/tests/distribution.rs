@@ -6,6 +6,7 @@
 
 mod support;
 
+use std::fmt::Write as _;
 use std::io::{Cursor, Read, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -45,6 +46,11 @@ fn program(names: &[&str]) -> Option<PathBuf> {
 
 /// Starts a registry with optional basic authentication.
 async fn distribution(password: Option<&str>) -> Option<Distribution> {
+    start(password, None).await
+}
+
+/// Starts a registry, with TLS if there is a certificate and key in a folder.
+async fn start(password: Option<&str>, tls: Option<&Path>) -> Option<Distribution> {
     let Some(program) = program(&["docker-registry", "registry"]) else {
         eprintln!("skipped: there is no registry program");
         return None;
@@ -57,7 +63,13 @@ async fn distribution(password: Option<&str>) -> Option<Distribution> {
     );
     if let Some(line) = password {
         std::fs::write(folder.path().join("htpasswd"), line).unwrap();
-        config += &format!("auth: {{htpasswd: {{realm: test, path: {root}/htpasswd}}}}\n");
+        let _ = writeln!(config, "auth: {{htpasswd: {{realm: test, path: {root}/htpasswd}}}}");
+    }
+    if let Some(tls) = tls {
+        let tls = tls.display();
+        let with_tls =
+            format!("'127.0.0.1:{port}', tls: {{certificate: {tls}/cert.pem, key: {tls}/key.pem}}");
+        config = config.replace(&format!("'127.0.0.1:{port}'"), &with_tls);
     }
     let file = folder.path().join("config.yml");
     std::fs::write(&file, config).unwrap();
@@ -94,7 +106,8 @@ fn run(program: &Path, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).output().unwrap();
     assert!(
         output.status.success(),
-        "{program:?} {arguments:?}: {}",
+        "{} {arguments:?}: {}",
+        program.display(),
         String::from_utf8_lossy(&output.stderr)
     );
     String::from_utf8(output.stdout).unwrap()
@@ -258,4 +271,75 @@ async fn what_is_not_there_is_said_so() {
         .await
         .unwrap_err();
     assert!(error.to_string().contains("BLOB_UNKNOWN"), "{error}");
+}
+
+/// Makes a CA (`ca.pem`) and a certificate for a name that it signed (`cert.pem`, `key.pem`).
+fn certificate(name: &str) -> Option<tempfile::TempDir> {
+    let openssl = program(&["openssl"])?;
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let new = |subject: &str, key: &str, out: &str, more: &[&str]| {
+        let fixed = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", subject];
+        run(&openssl, &[&fixed[..], &["-keyout", &file(key), "-out", &file(out)], more].concat());
+    };
+    new("/CN=Test CA", "ca.key", "ca.pem", &[]);
+    let (ca, ca_key, names) = (file("ca.pem"), file("ca.key"), format!("subjectAltName=DNS:{name}"));
+    let signed = ["-CA", &ca, "-CAkey", &ca_key, "-addext", &names, "-addext", "basicConstraints=CA:FALSE"];
+    new(&format!("/CN={name}"), "key.pem", "cert.pem", &signed);
+    Some(folder)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn certificates_are_checked() {
+    // Loopback addresses are trusted as they are, so the machine's own name is used, where it leads here.
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap().trim().to_owned();
+    let here =
+        std::net::ToSocketAddrs::to_socket_addrs(&(name.as_str(), 1)).ok().and_then(|mut all| all.next());
+    if here.is_none_or(|address| address.ip() != std::net::Ipv4Addr::LOCALHOST) {
+        eprintln!("skipped: `{name}` does not lead to 127.0.0.1");
+        return;
+    }
+    let Some(tls) = certificate(&name) else { return };
+    let Some(server) = start(None, Some(tls.path())).await else { return };
+    let Some(plain) = distribution(None).await else { return };
+    let port = server.host.rsplit(':').next().unwrap();
+    let target: Reference = format!("{name}:{port}/app:1").parse().unwrap();
+    let resolve = async |target: &Reference, settings: Settings| {
+        Registry::new(settings).unwrap().resolve(target, &Platform::host()).await.map(|image| image.digest)
+    };
+    let trusted = Settings { ca_files: vec![tls.path().join("ca.pem")], ..Settings::default() };
+    let image = image(Flavour::Oci, 100);
+    push(&Registry::new(trusted.clone()).unwrap(), &target, &image).await;
+    assert_eq!(resolve(&target, trusted.clone()).await.unwrap(), image.digest());
+    assert_eq!(Registry::new(trusted.clone()).unwrap().list_tags(&target).await.unwrap(), ["1"]);
+    let insecure =
+        |target: &Reference| Settings { insecure: vec![target.registry().into()], ..Settings::default() };
+    assert_eq!(resolve(&target, insecure(&target)).await.unwrap(), image.digest());
+    // Trusted because of its address, over TLS.
+    let by_address: Reference = format!("{}/app:1", server.host).parse().unwrap();
+    assert_eq!(resolve(&by_address, Settings::default()).await.unwrap(), image.digest());
+
+    let error = resolve(&target, Settings::default()).await.unwrap_err();
+    assert!(!error.is_transient(), "{error}");
+    assert!(error.to_string().contains("give its CA file, or name the registry as insecure"), "{error}");
+    // A server that shows its CA's certificate, as many tutorials make it.
+    let own = tempfile::tempdir().unwrap();
+    for (from, to) in [("ca.pem", "cert.pem"), ("ca.key", "key.pem")] {
+        std::fs::copy(tls.path().join(from), own.path().join(to)).unwrap();
+    }
+    let Some(odd) = start(None, Some(own.path())).await else { return };
+    let at_odd: Reference = format!("{name}:{}/app:1", odd.host.rsplit(':').next().unwrap()).parse().unwrap();
+    let error = resolve(&at_odd, trusted.clone()).await.unwrap_err();
+    assert!(error.to_string().contains("it shows a CA's certificate as its own"), "{error}");
+    // A server without TLS, under a name that is not trusted.
+    let port = plain.host.rsplit(':').next().unwrap();
+    let target: Reference = format!("{name}:{port}/app:1").parse().unwrap();
+    let error = resolve(&target, Settings::default()).await.unwrap_err();
+    assert!(error.to_string().contains("if it speaks plain http, name it as insecure"), "{error}");
+    assert!(resolve(&target, insecure(&target)).await.unwrap_err().is_not_found());
+
+    let no_file = Settings { ca_files: vec!["/no/such/ca.pem".into()], ..Settings::default() };
+    assert!(Registry::new(no_file).unwrap_err().to_string().contains("settings: /no/such/ca.pem"));
+    let no_ca = Settings { ca_files: vec![tls.path().join("key.pem")], ..Settings::default() };
+    assert!(Registry::new(no_ca).unwrap_err().to_string().contains("no certificate in it"));
 }

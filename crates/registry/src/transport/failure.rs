@@ -25,6 +25,11 @@ pub(super) fn of_request(error: &reqwest::Error, sent: u64) -> What {
     let reason = root(error);
     if let Some(tls) = tls_error(error) {
         let hint = match tls {
+            rustls::Error::InvalidCertificate(rustls::CertificateError::Other(_))
+                if reason.contains("CaUsedAsEndEntity") =>
+            {
+                "it shows a CA's certificate as its own: give it one that the CA signed, or name the registry as insecure"
+            }
             rustls::Error::InvalidCertificate(_) => "give its CA file, or name the registry as insecure",
             _ => "if it speaks plain http, name it as insecure",
         };
@@ -40,18 +45,15 @@ pub(super) fn of_request(error: &reqwest::Error, sent: u64) -> What {
     What::Cut { bytes: sent, reason }
 }
 
-/// Finds an error of TLS among the reasons.
+/// Finds an error of TLS among the reasons, also inside of I/O errors, which do not show what they hold as their source.
 fn tls_error(error: &reqwest::Error) -> Option<&rustls::Error> {
     let mut next = error.source();
     while let Some(reason) = next {
         if let Some(tls) = reason.downcast_ref::<rustls::Error>() {
             return Some(tls);
         }
-        let inner = reason.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        if let Some(tls) = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-            return Some(tls);
-        }
-        next = reason.source();
+        let held = reason.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        next = held.map_or_else(|| reason.source(), |held| Some(held as &dyn std::error::Error));
     }
     None
 }
