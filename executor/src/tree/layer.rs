@@ -99,7 +99,7 @@ impl<W: Write> Walk<'_, W> {
     fn node(&mut self, dir: &UnionDir, name: &OsStr, node: &Node) -> Result<(), TreeError> {
         let meta = &node.meta;
         if self.marks && meta.is_whiteout() {
-            return self.mark(Whiteout::Removed(self.path.clone()));
+            return self.mark(&Whiteout::Removed(self.path.clone()));
         }
         if self.marks && name.as_bytes().starts_with(slipway_oci::archive::WHITEOUT_PREFIX) {
             // Readers would take it for a whiteout, of a file that the user wants.
@@ -172,10 +172,10 @@ impl<W: Write> Walk<'_, W> {
     }
 
     fn opaque(&mut self, dir: &UnionDir) -> Result<(), TreeError> {
-        if dir.is_opaque()? { self.mark(Whiteout::Opaque(self.path.clone())) } else { Ok(()) }
+        if dir.is_opaque()? { self.mark(&Whiteout::Opaque(self.path.clone())) } else { Ok(()) }
     }
 
-    fn mark(&mut self, whiteout: Whiteout) -> Result<(), TreeError> {
+    fn mark(&mut self, whiteout: &Whiteout) -> Result<(), TreeError> {
         match whiteout.entry() {
             Some(entry) => self.append(&entry),
             None => Ok(()),

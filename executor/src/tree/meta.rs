@@ -28,7 +28,7 @@ impl Time {
     /// Returns the time now.
     pub fn now() -> Self {
         let now = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
-        Self { seconds: now.tv_sec, nanos: now.tv_nsec as u32 }
+        Self { seconds: now.tv_sec, nanos: u32::try_from(now.tv_nsec).unwrap_or(0) }
     }
 }
 

@@ -124,7 +124,7 @@ impl Clause {
                     'g' => mode >> 3,
                     _ => mode,
                 } & 7;
-                return three * 0o111 & self.who;
+                return (three * 0o111) & self.who;
             }
             Permissions::Letters(letters) => letters,
         };

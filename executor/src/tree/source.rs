@@ -96,7 +96,7 @@ impl Source<'_> {
         let Some(place) = self.stack.find(&base, false)? else { return Ok(Vec::new()) };
         let Some(dir) = place.into_dir()? else { return Ok(Vec::new()) };
         let mut found = Vec::new();
-        self.match_below(&dir, Path::new(""), wild.len(), &pattern, &mut found)?;
+        match_below(&dir, Path::new(""), wild.len(), &pattern, &mut found)?;
         let mut selected = Vec::with_capacity(found.len());
         for path in found {
             // A link that leads nowhere is an error in BuildKit too; what is ignored is not there.
@@ -109,28 +109,6 @@ impl Source<'_> {
     pub fn literal(&self, path: &str) -> Result<Selected, TreeError> {
         let cleaned = clean(&format!("/{path}"));
         self.selected(Path::new(&cleaned))?.ok_or_else(|| self.not_found(path, &cleaned))
-    }
-
-    /// Walks by name only: links are not entered, and a match is not searched for more.
-    fn match_below(
-        &self,
-        dir: &UnionDir,
-        below: &Path,
-        depth: usize,
-        pattern: &PathPattern,
-        found: &mut Vec<PathBuf>,
-    ) -> Result<(), TreeError> {
-        for (name, _) in dir.list()? {
-            let path = below.join(&name);
-            if pattern.matches(&text(&path)) {
-                found.push(path);
-            } else if depth > 1
-                && let Some(child) = dir.enter(&name)?
-            {
-                self.match_below(&child, &path, depth - 1, pattern, found)?;
-            }
-        }
-        Ok(())
     }
 
     /// Looks a path up, links resolved; none where it is not there or all of it is ignored.
@@ -188,6 +166,27 @@ impl Source<'_> {
         };
         names.iter().find(|name| close(name)).map(|name| name.to_string_lossy().into_owned())
     }
+}
+
+/// Walks by name only: links are not entered, and a match is not searched for more.
+fn match_below(
+    dir: &UnionDir,
+    below: &Path,
+    depth: usize,
+    pattern: &PathPattern,
+    found: &mut Vec<PathBuf>,
+) -> Result<(), TreeError> {
+    for (name, _) in dir.list()? {
+        let path = below.join(&name);
+        if pattern.matches(&text(&path)) {
+            found.push(path);
+        } else if depth > 1
+            && let Some(child) = dir.enter(&name)?
+        {
+            match_below(&child, &path, depth - 1, pattern, found)?;
+        }
+    }
+    Ok(())
 }
 
 /// Tells whether anything below an ignored directory is wanted.

@@ -73,7 +73,7 @@ pub(crate) fn make(root: &Path, spec: &str) {
             [] | ["opaque"] => {
                 fs::create_dir_all(&path).unwrap();
                 if words.len() > 1 {
-                    xattr::set_opaque(&Dir::open(&path).unwrap()).unwrap();
+                    xattr::set_opaque(Dir::open(&path).unwrap()).unwrap();
                 }
             }
             ["!"] => {

@@ -180,7 +180,7 @@ impl<'a> Unpacker<'a> {
                 self.node(&spot, &name, entry, Kind::Char, (*major, *minor))?;
             }
             archive::Kind::Block { major, minor } => {
-                self.node(&spot, &name, entry, Kind::Block, (*major, *minor))?
+                self.node(&spot, &name, entry, Kind::Block, (*major, *minor))?;
             }
         }
         match spot.dir().chown(&name, owner).and_then(|()| spot.dir().set_time(&name, time)) {
@@ -265,7 +265,7 @@ impl<'a> Unpacker<'a> {
             .is_none()
         {
             self.done.needs_base = true;
-            self.upper.copy_up(&from, &first)?;
+            copy_up(&from, &first)?;
         }
         self.replacing(spot, name, || spot.dir().link_from(from.dir(), &first, name))
     }
@@ -338,27 +338,25 @@ impl<'a> Unpacker<'a> {
     }
 }
 
-impl Upper {
-    /// Copies a file of the base into the layer, as overlayfs does before it gets a second name.
-    fn copy_up(&mut self, spot: &Spot, name: &OsStr) -> Result<(), TreeError> {
-        let failed = |source| TreeError::at("copy up", spot.path(), name, source);
-        let Some((lower, node)) = spot.below(name)? else { return Ok(()) };
-        let meta: Meta = node.meta;
-        let owner = Owner { uid: meta.uid, gid: meta.gid };
-        match meta.kind {
-            Kind::File => {
-                let mut from = lower.open_file(name, &node)?;
-                let mut to = spot.dir().create_file(name).map_err(failed)?;
-                copy_content(&mut from, &mut to, meta.size).map_err(failed)?;
-                dir::set_owner_and_mode(&to, owner, meta.mode).map_err(failed)?;
-                xattr::write(&to, &xattr::read(&from).map_err(failed)?).map_err(failed)?;
-                return dir::set_time(&to, meta.mtime).map_err(failed);
-            }
-            Kind::Symlink => spot.dir().make_link(&lower.read_link(name, &node)?, name).map_err(failed)?,
-            kind => spot.dir().make_node(name, kind, meta.mode, meta.rdev).map_err(failed)?,
+/// Copies a file of the base into the layer, as overlayfs does before it gets a second name.
+fn copy_up(spot: &Spot, name: &OsStr) -> Result<(), TreeError> {
+    let failed = |source| TreeError::at("copy up", spot.path(), name, source);
+    let Some((lower, node)) = spot.below(name)? else { return Ok(()) };
+    let meta: Meta = node.meta;
+    let owner = Owner { uid: meta.uid, gid: meta.gid };
+    match meta.kind {
+        Kind::File => {
+            let mut from = lower.open_file(name, &node)?;
+            let mut to = spot.dir().create_file(name).map_err(failed)?;
+            copy_content(&mut from, &mut to, meta.size).map_err(failed)?;
+            dir::set_owner_and_mode(&to, owner, meta.mode).map_err(failed)?;
+            xattr::write(&to, &xattr::read(&from).map_err(failed)?).map_err(failed)?;
+            return dir::set_time(&to, meta.mtime).map_err(failed);
         }
-        spot.dir().chown(name, owner).and_then(|()| spot.dir().set_time(name, meta.mtime)).map_err(failed)
+        Kind::Symlink => spot.dir().make_link(&lower.read_link(name, &node)?, name).map_err(failed)?,
+        kind => spot.dir().make_node(name, kind, meta.mode, meta.rdev).map_err(failed)?,
     }
+    spot.dir().chown(name, owner).and_then(|()| spot.dir().set_time(name, meta.mtime)).map_err(failed)
 }
 
 fn file_name(path: &[u8]) -> &[u8] {

@@ -58,10 +58,7 @@ pub fn run_user(stack: &LayerStack, spec: &str) -> Result<RunUser, TreeError> {
     let home = account.map_or("/", |account| account.home.as_str());
     let home = if home.is_empty() { "/".to_owned() } else { home.to_owned() };
     if let Some(group) = group.filter(|group| !group.is_empty()) {
-        let gid = match find_group(stack, group)? {
-            Some(gid) => gid,
-            None => return Err(unknown("group", group, "/etc/group")),
-        };
+        let Some(gid) = find_group(stack, group)? else { return Err(unknown("group", group, "/etc/group")) };
         return Ok(RunUser { uid, gid, groups: Vec::new(), home });
     }
     let Some(account) = account else { return Ok(RunUser { uid, gid: 0, groups: Vec::new(), home }) };

@@ -79,7 +79,6 @@ fn names(file: &impl AsFd) -> io::Result<Vec<CString>> {
     let mut buffer = vec![0_u8; 256];
     loop {
         match flistxattr(file, &mut buffer) {
-            Ok(0) => return Ok(Vec::new()),
             Ok(length) => {
                 let names = buffer[..length].split(|byte| *byte == 0).filter(|name| !name.is_empty());
                 return Ok(names.filter_map(|name| CString::new(name).ok()).collect());

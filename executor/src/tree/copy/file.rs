@@ -89,7 +89,8 @@ pub(crate) fn copy_content(from: &mut File, to: &mut File, size: u64) -> io::Res
         return Ok(());
     }
     if size <= SMALL {
-        let mut buffer = [0; SMALL as usize];
+        // One byte more, to see that it did not grow.
+        let mut buffer = vec![0; size as usize + 1];
         let mut length = 0;
         while length < buffer.len() {
             match from.read(&mut buffer[length..])? {

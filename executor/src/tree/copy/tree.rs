@@ -217,7 +217,7 @@ impl Copier<'_, '_> {
             // A socket means nothing to a reader; it arrives as what a context transfer makes of it.
             Kind::Socket => drop(to.create_file(target).map_err(failed)?),
             Kind::Char | Kind::Block | Kind::Fifo => {
-                to.make_node(target, meta.kind, mode, meta.rdev).map_err(failed)?
+                to.make_node(target, meta.kind, mode, meta.rdev).map_err(failed)?;
             }
             Kind::Directory => return Ok(()),
         }

@@ -62,7 +62,7 @@ pub(super) fn find(stack: &LayerStack, path: &Path, follow: bool) -> Result<Opti
     let mut walk = Walk::new(stack, path)?;
     loop {
         match walk.step(follow)? {
-            Step::Done(place) => return Ok(place),
+            Step::Done(place) => return Ok(*place),
             Step::Missing(_) => return Ok(None),
             Step::Further => {}
         }
@@ -99,7 +99,7 @@ enum Part {
 
 enum Step {
     /// The end: what is there. None only for the root of an empty tree.
-    Done(Option<Place>),
+    Done(Box<Option<Place>>),
     /// This name is not there; what is pending was to come after it.
     Missing(OsString),
     Further,
@@ -163,7 +163,7 @@ impl<'a> Walk<'a> {
             }
             _ if last => {
                 let parent = self.here().clone();
-                Ok(Step::Done(Some(Place { parent, meta: node.meta, name: Some((name, node)) })))
+                Ok(Step::Done(Box::new(Some(Place { parent, meta: node.meta, name: Some((name, node)) }))))
             }
             Kind::Directory => {
                 let dir = self.here().enter_node(&name, &node)?;
@@ -182,10 +182,10 @@ impl<'a> Walk<'a> {
             let node = parent.get(&name)?;
             let place =
                 node.map(|node| Place { parent: parent.clone(), meta: node.meta, name: Some((name, node)) });
-            return Ok(Step::Done(place));
+            return Ok(Step::Done(Box::new(place)));
         }
         let root = self.here().clone();
         let place = root.meta()?.map(|meta| Place { parent: root, name: None, meta });
-        Ok(Step::Done(place))
+        Ok(Step::Done(Box::new(place)))
     }
 }

@@ -3,6 +3,9 @@
 use super::*;
 use crate::tree::testing::Desk;
 
+/// uid, gid, groups, home.
+type Expected<'a> = (u32, u32, &'a [u32], &'a str);
+
 fn stack(desk: &Desk) -> LayerStack {
     let root = desk.tree("root", "etc/");
     let passwd = "root:x:0:0:root:/root:/bin/sh\n# a comment\nbroken\n  app:x:1000:1001:App:/home/app:/bin/sh\nnohome:x:7:8::\n";
@@ -19,7 +22,7 @@ fn stack(desk: &Desk) -> LayerStack {
 fn user_of_a_command() {
     let desk = Desk::new();
     let stack = stack(&desk);
-    let cases: &[(&str, (u32, u32, &[u32], &str))] = &[
+    let cases: &[(&str, Expected<'_>)] = &[
         ("", (0, 0, &[], "/root")),
         ("root", (0, 0, &[], "/root")),
         ("app", (1000, 1001, &[10, 50], "/home/app")),
