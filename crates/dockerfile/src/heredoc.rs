@@ -45,12 +45,12 @@ pub(crate) fn parse(word: &str) -> Result<Option<Redirect>, Unreadable> {
 
 /// Takes the quotes off a delimiter and tells whether there were any; nothing where it is not exactly one word.
 fn delimiter(text: &str) -> Result<Option<(String, bool)>, Unreadable> {
-    if shell_words(text)?.len() != 1 {
-        return Ok(None);
-    }
+    let words = shell_words(text)?;
+    let [word] = words.as_slice() else { return Ok(None) };
+    let text = &text[word.clone()];
     let mut name = String::with_capacity(text.len());
     let mut quoted = false;
-    let mut chars = text.trim().chars();
+    let mut chars = text.chars();
     while let Some(c) = chars.next() {
         match c {
             '\'' => {
@@ -86,9 +86,29 @@ fn shell_words(line: &str) -> Result<Vec<std::ops::Range<usize>>, Unreadable> {
         start.get_or_insert(here);
         match c {
             '\'' => at += line[at..].find('\'').ok_or(Unreadable)? + 1,
-            '"' => at = end_of_quotes(line, at)?,
+            '"' => {
+                let quotes = end_of_quotes(line, at)?;
+                at = quotes.end;
+                if quotes.forgets {
+                    start = Some(here);
+                }
+            }
+            '$' => {
+                let variable = end_of_variable(line, at)?;
+                at = variable.end;
+                if variable.forgets {
+                    start = Some(here);
+                }
+                // White space in a variable that no quotes enclose separates words.
+                for (offset, c) in line[here..at].char_indices() {
+                    if c.is_whitespace() {
+                        words.extend(start.take().map(|start| start..here + offset));
+                    } else {
+                        start.get_or_insert(here + offset);
+                    }
+                }
+            }
             '\\' => at += line[at..].chars().next().map_or(0, char::len_utf8),
-            '$' => at = end_of_variable(line, at)?,
             '<' if line[at..].starts_with('<') => {
                 at += 1;
                 at += line[at..].len() - line[at..].trim_start_matches([' ', '\t', '\r']).len();
@@ -100,14 +120,29 @@ fn shell_words(line: &str) -> Result<Vec<std::ops::Range<usize>>, Unreadable> {
     Ok(words)
 }
 
+/// Where something ends, and whether BuildKit forgets what stood before it in the same word.
+///
+/// Its lexer keeps one buffer for words, and looking into `${name:-…}` empties it. Delimiters with such variables are
+/// therefore not what they seem; no file needs them, but both have to agree on where the next instruction starts.
+#[derive(Clone, Copy, Debug)]
+struct End {
+    end: usize,
+    forgets: bool,
+}
+
 /// Finds the end of double quotes that opened just before.
-fn end_of_quotes(line: &str, mut at: usize) -> Result<usize, Unreadable> {
+fn end_of_quotes(line: &str, mut at: usize) -> Result<End, Unreadable> {
+    let mut forgets = false;
     loop {
         let c = line[at..].chars().next().ok_or(Unreadable)?;
         at += c.len_utf8();
         match c {
-            '"' => return Ok(at),
-            '$' => at = end_of_variable(line, at)?,
+            '"' => return Ok(End { end: at, forgets }),
+            '$' => {
+                let variable = end_of_variable(line, at)?;
+                at = variable.end;
+                forgets |= variable.forgets;
+            }
             '\\' if line[at..].starts_with(['"', '$', '\\']) => at += 1,
             _ => {}
         }
@@ -117,13 +152,14 @@ fn end_of_quotes(line: &str, mut at: usize) -> Result<usize, Unreadable> {
 /// Finds the end of a variable whose `$` stands just before.
 ///
 /// Braces nest; the stack replaces recursion so that `${a:-${b:-…` cannot exhaust it.
-fn end_of_variable(line: &str, mut at: usize) -> Result<usize, Unreadable> {
+fn end_of_variable(line: &str, mut at: usize) -> Result<End, Unreadable> {
     if !line[at..].starts_with('{') {
         // `$$`, `$?` and the like are complete.
-        return Ok(at + usize::from(line[at..].starts_with(SPECIAL)));
+        return Ok(End { end: at + usize::from(line[at..].starts_with(SPECIAL)), forgets: false });
     }
     at = open_brace(line, at)?;
     let mut depth = usize::from(!line[..at].ends_with('}'));
+    let forgets = depth > 0;
     while depth > 0 {
         let c = line[at..].chars().next().ok_or(Unreadable)?;
         at += c.len_utf8();
@@ -142,7 +178,7 @@ fn end_of_variable(line: &str, mut at: usize) -> Result<usize, Unreadable> {
             _ => {}
         }
     }
-    Ok(at)
+    Ok(End { end: at, forgets })
 }
 
 /// Reads `{name` and the modifier after it, or the closing brace.

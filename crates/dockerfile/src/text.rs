@@ -12,7 +12,7 @@ use crate::{ast::Word, span::Span};
 pub(crate) struct Line<'s> {
     /// Its physical lines joined, without continuation characters and comments.
     pub(crate) text: Cow<'s, str>,
-    /// Where the text starts in the source; all there is to know where nothing was joined.
+    /// Where its first physical line starts; all there is to know where nothing was joined.
     pub(crate) base: usize,
     /// Where the pieces of a joined text stand: (offset in the text, offset in the source).
     pub(crate) pieces: Vec<(usize, usize)>,
@@ -28,6 +28,7 @@ impl<'s> Line<'s> {
 
     /// Starts a line to which others are joined, in the buffers that it has.
     pub(crate) fn start(&mut self, text: &str, at: usize) {
+        self.base = at;
         self.pieces.clear();
         self.pieces.push((0, at));
         let joined = self.text.to_mut();

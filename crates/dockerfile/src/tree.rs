@@ -68,7 +68,7 @@ impl Tree {
         let mut tree = Self::default();
         while let Some(line) = lines.next_line() {
             let view = line.view();
-            let mut node = node(view, lines.escape)?;
+            let mut node = node(view, lines.escape, 0)?;
             if takes_heredocs(view, lines.escape) {
                 for (range, redirect) in heredoc::find(view.text()) {
                     let Some(body) = lines.heredoc_body(&redirect.name, redirect.strip_tabs) else {
@@ -78,7 +78,7 @@ impl Tree {
                     node.heredocs.push((redirect.name, body.text.to_owned()));
                 }
             }
-            node.first_line = index.line(view.span().start);
+            node.first_line = index.line(line.base);
             node.last_line = index.line(lines.position().saturating_sub(1));
             tree.nodes.push(node);
         }
@@ -104,18 +104,22 @@ impl fmt::Display for Tree {
 
 impl fmt::Display for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.name.to_lowercase())?;
+        let mut text = self.name.to_lowercase();
         if !self.flags.is_empty() {
             let flags: Vec<String> = self.flags.iter().map(|flag| quoted(flag)).collect();
-            write!(f, " [{}]", flags.join(" "))?;
+            write!(text, " [{}]", flags.join(" "))?;
         }
         match &self.arguments {
-            Arguments::Instruction(node) => write!(f, " ({node})"),
-            Arguments::Words(words) => words.iter().try_for_each(|word| {
-                f.write_char(' ')?;
-                f.write_str(&quoted(word))
-            }),
+            Arguments::Instruction(node) => write!(text, " ({node})")?,
+            Arguments::Words(words) => {
+                for word in words {
+                    text.push(' ');
+                    text.push_str(&quoted(word));
+                }
+            }
         }
+        // Without a name there is a space to take away.
+        f.write_str(text.trim())
     }
 }
 
@@ -128,17 +132,15 @@ fn takes_heredocs(line: View<'_>, escape: char) -> bool {
     takes && json::strings(head.rest.text()).is_err()
 }
 
-fn node(line: View<'_>, escape: char) -> Result<Node, Diagnostic> {
+/// A chain of `ONBUILD ONBUILD …` is followed this far: none is valid, and each link would cost a stack frame.
+const DEEPEST: usize = 64;
+
+fn node(line: View<'_>, escape: char, depth: usize) -> Result<Node, Diagnostic> {
     let head = split_line(line, escape);
     let keyword = Keyword::find(head.keyword.text());
-    let arguments = if keyword == Some(Keyword::Onbuild) && !head.rest.is_empty() {
-        let inner = split_line(head.rest, escape);
-        if Keyword::find(inner.keyword.text()) == Some(Keyword::Onbuild) {
-            // Never allowed, and a chain of them must not cost a stack frame each.
-            Arguments::Words(vec![head.rest.text().to_owned()])
-        } else {
-            Arguments::Instruction(Box::new(node(head.rest, escape)?))
-        }
+    let wraps = keyword == Some(Keyword::Onbuild) && !head.rest.is_empty() && depth < DEEPEST;
+    let arguments = if wraps {
+        Arguments::Instruction(Box::new(node(head.rest, escape, depth + 1)?))
     } else {
         Arguments::Words(words(keyword, &head, escape)?)
     };

@@ -74,6 +74,11 @@ impl Scan {
         };
         let start = at + (value.as_ptr() as usize - line.as_ptr() as usize);
         let word = Word { text: value.to_owned(), span: Span::new(start, start + value.len()) };
+        if after_shebang && slot.is_some() {
+            // For the parser proper these are comments, so the first one simply stays.
+            *self = Self::Done;
+            return Finding::default();
+        }
         if let Some(first) = slot {
             let message =
                 format!("`{}` is set twice; a directive can stand only once", name.to_ascii_lowercase());
@@ -105,7 +110,9 @@ impl Scan {
 fn split(line: &str) -> Option<(&str, &str)> {
     let (name, value) = line.strip_prefix('#')?.trim_start().split_once('=')?;
     let name = name.trim_end_matches(is_go_space);
-    let value = value.trim_matches(is_go_space);
+    let trimmed = value.trim_matches(is_go_space);
+    // A value of nothing but white space is its last character: `# escape = ` is a directive with a bad value.
+    let value = if trimmed.is_empty() { value.get(value.len().saturating_sub(1)..)? } else { trimmed };
     let named = name.starts_with(|c: char| c.is_ascii_alphabetic())
         && name.bytes().all(|b| b.is_ascii_alphanumeric());
     (named && !value.is_empty()).then_some((name, value))
