@@ -123,7 +123,7 @@ fn attempt(way: Way, scratch: &Path) -> Result<(), String> {
             require(wanted, "CAP_SETUID, CAP_SETGID and CAP_SETFCAP")?;
             attempt_overlay(Overlay::nested(), scratch).map_err(|why| why + &surroundings())
         }
-        Way::Container => Container::check_rights(),
+        Way::Container => Container::check_rights(scratch),
         Way::Root => Root::check_rights(),
     }
 }

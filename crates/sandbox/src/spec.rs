@@ -94,4 +94,15 @@ impl MountSource {
             _ => &[],
         }
     }
+
+    /// Returns the paths of the host that it reads or writes.
+    pub fn paths(&self) -> &[PathBuf] {
+        match self {
+            Self::Layers { lowers, .. } => lowers,
+            Self::Bind { path, .. } | Self::Scratch { path } | Self::Socket { path, .. } => {
+                std::slice::from_ref(path)
+            }
+            Self::Tmpfs { .. } | Self::File { .. } => &[],
+        }
+    }
 }

@@ -192,9 +192,10 @@ pub(crate) fn execve(program: &CStr, args: &[*const libc::c_char], env: &[*const
 }
 
 /// Sets a resource limit.
+#[allow(clippy::cast_possible_wrap)] // the numbers of limits are small; C libraries differ in their type
 pub(crate) fn set_limit(resource: u32, soft: u64, hard: u64) -> io::Result<()> {
     let limit = libc::rlimit { rlim_cur: soft, rlim_max: hard };
-    // SAFETY: `limit` outlives the call; the C libraries differ in the type of the first argument only.
+    // SAFETY: `limit` outlives the call.
     check(unsafe { libc::setrlimit(resource as _, &raw const limit) }).map(drop)
 }
 

@@ -45,9 +45,21 @@ impl Container {
 
     /// Returns why this container cannot be used. The mark goes with the image at the first command; what was found at the
     /// first question holds.
-    pub(crate) fn check_rights() -> Result<(), String> {
+    ///
+    /// `kept` is one of the paths that are to outlive the emptying.
+    pub(crate) fn check_rights(kept: &Path) -> Result<(), String> {
         static FOUND: OnceLock<Result<(), String>> = OnceLock::new();
-        FOUND.get_or_init(look_around).clone()
+        FOUND.get_or_init(look_around).clone()?;
+        let mount = |path: &Path| {
+            entry::mount_of(path).map_err(|error| format!("failed to look at `{}`: {error}", path.display()))
+        };
+        if mount(kept)? == mount(Path::new("/"))? {
+            return Err(format!(
+                "`{}` lies in the container's own file system, which would be emptied, and not on a volume",
+                kept.display()
+            ));
+        }
+        Ok(())
     }
 
     fn lay(laid: &mut Option<Vec<Identity>>, wanted: &[(PathBuf, OwnedFd)]) -> Result<OwnedFd, Failure> {
@@ -83,7 +95,16 @@ impl Sandbox for Container {
         cancel: &Cancel,
     ) -> Result<Finished, Error> {
         check(spec)?;
-        Self::check_rights().map_err(|why| Error::NoWay(format!("  {why}")))?;
+        let sources = spec.mounts.iter().flat_map(|mount| mount.source.paths());
+        for path in
+            spec.lowers.iter().chain([&spec.upper, &spec.work]).chain(sources).filter(|path| path.exists())
+        {
+            Self::check_rights(path).map_err(|why| Error::Unsupported {
+                sandbox: "root",
+                what: format!("a step in the container's own file system: {why}"),
+                help: "keep the store and the output on volumes".to_owned(),
+            })?;
+        }
         let mut laid = self.laid.lock().unwrap_or_else(PoisonError::into_inner);
         if cancel.is_cancelled() {
             return Err(Error::Cancelled);

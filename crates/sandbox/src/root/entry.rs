@@ -9,11 +9,12 @@ use std::{
         fd::{AsFd, BorrowedFd, OwnedFd},
         unix::ffi::{OsStrExt, OsStringExt},
     },
+    path::Path,
 };
 
 use rustix::{
     fs::{
-        AtFlags, Dir, FileType, Gid, Mode, OFlags, StatxAttributes, StatxFlags, Timespec, Timestamps,
+        AtFlags, CWD, Dir, FileType, Gid, Mode, OFlags, StatxAttributes, StatxFlags, Timespec, Timestamps,
         UTIME_OMIT, Uid, XattrFlags, chownat, copy_file_range, fchmod, fchown, fgetxattr, flistxattr,
         fsetxattr, futimens, ioctl_ficlone, makedev, mkdirat, mknodat, openat, readlinkat, statx, symlinkat,
         unlinkat, utimensat,
@@ -106,6 +107,11 @@ fn meta(directory: BorrowedFd<'_>, name: &OsStr, flags: AtFlags) -> io::Result<M
         born: born.then(|| time(found.stx_btime)),
         mount_point: found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT),
     })
+}
+
+/// Returns which mount a path lies on.
+pub(crate) fn mount_of(path: &Path) -> io::Result<u64> {
+    Ok(statx(CWD, path, AtFlags::empty(), StatxFlags::MNT_ID)?.stx_mnt_id)
 }
 
 /// Opens a directory in a directory, for reading.

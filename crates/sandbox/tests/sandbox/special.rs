@@ -38,6 +38,7 @@ pub(crate) const ALL: &[(&str, Check)] = &[
     ("the usual capabilities", usual_capabilities),
     ("the loopback device", loopback),
     ("a command that kills what watches it", mutiny),
+    ("a container that holds the store is not emptied", store_inside),
     ("a part of several layers, twice", part_twice),
 ];
 
@@ -393,4 +394,18 @@ fn mutiny(bed: &mut Bed, sandbox: &dyn Sandbox, way: Way) -> Result<(), String> 
             ensure(matches!(outcome.result, Err(Error::Died(_))), || format!("{:?}", outcome.result))
         }
     }
+}
+
+fn store_inside(bed: &mut Bed, sandbox: &dyn Sandbox, way: Way) -> Result<(), String> {
+    if way != Way::Container {
+        return Ok(());
+    }
+    bed.sh(sandbox, "true").result.map_err(|error| error.to_string())?;
+    let canary = Path::new("/store-of-somebody");
+    fs::create_dir(canary).unwrap();
+    fs::write(canary.join("layer"), "").unwrap();
+    bed.spec.lowers.push(canary.to_owned());
+    let said = bed.sh(sandbox, "true").result.err().map(|error| error.to_string()).unwrap_or_default();
+    ensure(said.contains("`/store-of-somebody` lies in the container's own file system"), || said)?;
+    ensure(canary.join("layer").exists(), || "it was emptied".into())
 }
