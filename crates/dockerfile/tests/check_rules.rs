@@ -145,6 +145,15 @@ fn build_args_reach_from() {
     let findings = run(text, &CheckInput { build_args: &args, ..CheckInput::default() });
     assert_eq!(lines(text, &findings, "BaseImageTag"), [2]);
     assert!(findings.iter().any(|finding| finding.message.contains("`y:latest`")));
+    // An argument that is given counts, also where nothing declares it; that it is not declared is still reported.
+    let text = "FROM a:1 AS deps-dev\nFROM a:1 AS deps-prod\nFROM deps-${KIND:-prod}";
+    let args = [("KIND".to_owned(), "dev".to_owned())];
+    let findings = run(text, &CheckInput { build_args: &args, target: Some("2"), ..CheckInput::default() });
+    assert_eq!(lines(text, &findings, "UndefinedArgInFrom"), [3]);
+    assert_eq!(lines(text, &findings, "MissingUser"), [3]);
+    let text = "FROM a AS deps-dev\nFROM b AS deps-prod\nFROM deps-${KIND:-prod}";
+    let findings = run(text, &CheckInput { build_args: &args, target: Some("2"), ..CheckInput::default() });
+    assert_eq!(lines(text, &findings, "BaseImageTag"), [1]);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use crate::{
     ast::{Kind, Word},
     expand::Expander,
+    suggest::shown,
 };
 
 use super::{
@@ -34,7 +35,7 @@ fn arguments(model: &Model<'_>, stage: &StageModel<'_>, report: &mut Report) {
     for (word, expanded) in words {
         let (Some(word), Some(expanded)) = (word, expanded) else { continue };
         let mut told: Vec<&str> = vec![];
-        for used in expanded.uses.iter().filter(|used| !used.set && !model.globals.vars.knows(&used.name)) {
+        for used in expanded.uses.iter().filter(|used| !model.globals.vars.knows(&used.name)) {
             if told.contains(&used.name.as_str()) {
                 continue;
             }
@@ -52,7 +53,9 @@ fn arguments(model: &Model<'_>, stage: &StageModel<'_>, report: &mut Report) {
 
 fn default_arguments(model: &Model<'_>, stage: &StageModel<'_>, report: &mut Report) {
     let from = &stage.stage.from;
-    let Some(defaults) = &model.globals.defaults else { return };
+    let Some(defaults) = model.globals.defaults.as_ref().filter(|_| !from.image.text.is_empty()) else {
+        return;
+    };
     let Ok(expanded) = Expander::new(model.parsed.file.escape).word(&from.image.text, defaults) else {
         return;
     };
@@ -61,10 +64,13 @@ fn default_arguments(model: &Model<'_>, stage: &StageModel<'_>, report: &mut Rep
     }
     let finding = if expanded.uses.is_empty() {
         Id::InvalidDefaultArgInFrom
-            .finding(from.image.span, format!("`{}` is no valid name of an image", expanded.text))
+            .finding(from.image.span, format!("`{}` is no valid name of an image", shown(&expanded.text))).help("write `[registry/]path[:tag][@digest]`; the path has lowercase letters, digits, and `.`, `_`, `-` between them")
     } else {
-        let result =
-            if expanded.text.is_empty() { "nothing".to_owned() } else { format!("`{}`", expanded.text) };
+        let result = if expanded.text.is_empty() {
+            "nothing".to_owned()
+        } else {
+            format!("`{}`", shown(&expanded.text))
+        };
         Id::InvalidDefaultArgInFrom
             .finding(
                 from.image.span,
@@ -85,7 +91,8 @@ fn platform_flag(model: &Model<'_>, stage: &StageModel<'_>, report: &mut Report)
             let Some(platform) = Platform::parse(&expanded.text) else { return };
             let name = stage.stage.name.as_deref().unwrap_or_default();
             if !name.contains(&platform.os) && !name.contains(&platform.arch) {
-                let message = format!("the platform is always `{}`, whatever is built for", expanded.text);
+                let message =
+                    format!("the platform is always `{}`, whatever is built for", shown(&expanded.text));
                 let help = "use `$BUILDPLATFORM`, or leave the flag out; if this stage is about that platform, say so in its name";
                 report.push(
                     &from.comments,
@@ -150,12 +157,12 @@ fn firmness(image: &str, word: &Word, comments: &[Word], report: &mut Report) {
     if reference.digest.is_some() {
         return;
     }
-    let expanded = if word.text == image { String::new() } else { format!(" (here `{image}`)") };
-    let shown = &word.text;
+    let expanded = if word.text == image { String::new() } else { format!(" (here `{}`)", shown(image)) };
+    let name = shown(&word.text);
     match reference.tag {
         None => {
             let message =
-                format!("`{shown}`{expanded} names no version, so it is whatever `latest` is on the day");
+                format!("`{name}`{expanded} names no version, so it is whatever `latest` is on the day");
             report.push(
                 comments,
                 Id::BaseImageTag
@@ -164,7 +171,7 @@ fn firmness(image: &str, word: &Word, comments: &[Word], report: &mut Report) {
             );
         }
         Some("latest") => {
-            let message = format!("`{shown}`{expanded} is another image every time its owner makes one");
+            let message = format!("`{name}`{expanded} is another image every time its owner makes one");
             report.push(
                 comments,
                 Id::BaseImageTag.finding(word.span, message).help("name a version instead of `latest`"),
@@ -172,9 +179,9 @@ fn firmness(image: &str, word: &Word, comments: &[Word], report: &mut Report) {
         }
         Some(_) => {}
     }
-    let message = format!("`{shown}`{expanded} may change under its tag");
+    let message = format!("`{name}`{expanded} may change under its tag");
     report.push(
         comments,
-        Id::BaseImageDigest.finding(word.span, message).help(format!("pin it: `{image}@sha256:…`")),
+        Id::BaseImageDigest.finding(word.span, message).help(format!("pin it: `{}@sha256:…`", shown(image))),
     );
 }

@@ -8,7 +8,10 @@ use super::{
     report::Report,
     rules::Id,
 };
-use crate::pattern::{IgnoreFile, clean};
+use crate::{
+    pattern::{IgnoreFile, clean},
+    suggest::shown,
+};
 
 /// Runs the rules of this family.
 pub(super) fn check(model: &Model<'_>, report: &mut Report) {
@@ -57,7 +60,10 @@ fn ignored(step: &Step<'_>, name: &str, ignore: &IgnoreFile, report: &mut Report
             let line =
                 ignore.deciding_line(&path).map_or_else(String::new, |line| format!(" in its line {line}"));
             let finding = Id::CopyIgnoredFile
-                .finding(*span, format!("{name} wants `{source}`, which .dockerignore leaves out{line}"))
+                .finding(
+                    *span,
+                    format!("{name} wants `{}`, which .dockerignore leaves out{line}", shown(source)),
+                )
                 .help("change the ignore file, or do not copy this");
             report.push(&step.instruction.comments, finding);
         }
@@ -79,7 +85,7 @@ fn secrets(step: &Step<'_>, copy: &Copy, report: &mut Report) {
         let Some(path) = path(source) else { continue };
         if let Some(what) = secret(&path).or_else(|| secret(destination).filter(|_| step.words.len() == 1)) {
             let finding = Id::SecretFileCopied
-                .finding(*span, format!("`{source}` looks like {what}, and whoever has the image has it too"))
+                .finding(*span, format!("`{}` looks like {what}, and whoever has the image has it too", shown(source)))
                 .help("use `RUN --mount=type=secret` for what the build needs, and give the rest to the container when it runs");
             report.push(&step.instruction.comments, finding);
         }

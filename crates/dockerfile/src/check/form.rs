@@ -3,6 +3,7 @@
 use crate::{
     ast::{Command, Instruction, Kind, Word},
     span::Span,
+    suggest::shown,
 };
 
 use super::{
@@ -68,9 +69,9 @@ fn relative_workdir(stage: &StageModel<'_>, mut set: bool, report: &mut Report) 
                 let finding = Id::WorkdirRelativePath
                     .finding(
                         word.span,
-                        format!("`{path}` is below whatever directory the base image ends in"),
+                        format!("`{}` is below whatever directory the base image ends in", shown(path)),
                     )
-                    .help(format!("write an absolute path, such as `/{path}`"));
+                    .help(format!("write an absolute path, such as `/{}`", shown(path)));
                 report.push(&step.instruction.comments, finding);
             }
             set = true;

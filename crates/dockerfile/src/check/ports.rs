@@ -1,6 +1,6 @@
 //! The ports of EXPOSE.
 
-use crate::ast::Kind;
+use crate::{ast::Kind, suggest::shown};
 
 use super::{model::Model, report::Report, rules::Id};
 
@@ -15,7 +15,7 @@ pub(super) fn check(model: &Model<'_>, report: &mut Report) {
             let container = address.rsplit(':').next().unwrap_or(address);
             if protocol != protocol.to_lowercase() {
                 let finding = Id::ExposeProtoCasing
-                    .finding(*span, format!("the protocol in `{port}` should be lowercase"))
+                    .finding(*span, format!("the protocol in `{}` should be lowercase", shown(port)))
                     .help(format!("write `{address}/{}`", protocol.to_lowercase()));
                 report.push(&step.instruction.comments, finding);
             }

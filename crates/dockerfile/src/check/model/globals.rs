@@ -15,6 +15,8 @@ use super::{super::input::CheckInput, Vars, steps::expansion_error};
 pub(in crate::check) struct Globals {
     /// With the values that the caller gives.
     pub(in crate::check) vars: Vars,
+    /// The same, and what the caller gives though it is not declared: FROM takes that too, see `docs/language.md`.
+    pub(super) for_from: Vars,
     /// With the defaults alone; nothing where they cannot be expanded.
     pub(in crate::check) defaults: Option<Vars>,
     /// What `ARG`s above the first FROM declare, and no predefined ones.
@@ -53,7 +55,11 @@ impl Globals {
                 }
             }
         }
-        Self { vars, defaults, declared }
+        let mut for_from = vars.clone();
+        for (name, value) in input.build_args {
+            for_from.set(name, value);
+        }
+        Self { vars, for_from, defaults, declared }
     }
 }
 

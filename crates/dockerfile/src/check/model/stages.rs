@@ -32,7 +32,7 @@ pub(super) fn build<'a>(
     let mut after: Vec<(Vars, bool)> = vec![];
     for stage in stages {
         let mut expand = |word: &Word| -> Option<Expanded> {
-            let expanded = Expander::new(parsed.file.escape).word(&word.text, &globals.vars);
+            let expanded = Expander::new(parsed.file.escape).word(&word.text, &globals.for_from);
             expanded.map_err(|error| errors.push(expansion_error(word, &error, &parsed.source))).ok()
         };
         let image = expand(&stage.from.image);

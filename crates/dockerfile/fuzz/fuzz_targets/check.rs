@@ -1,0 +1,7 @@
+//! `cargo +nightly fuzz run check`
+#![no_main]
+
+#[path = "../checks.rs"]
+mod checks;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| checks::checks(data));
