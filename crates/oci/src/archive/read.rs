@@ -128,10 +128,6 @@ impl<R: Read> Reader<R> {
             let kind = block[header::TYPE];
             match kind {
                 b'x' | b'g' | b'L' | b'K' => self.extended(&block, kind, &mut extended)?,
-                // A volume's label: no entry.
-                b'V' => {
-                    self.number(&block, header::SIZE)?;
-                }
                 _ => return self.entry(&block, extended).map(Some),
             }
         }

@@ -87,7 +87,10 @@ fn the_dictionary_makes_blocks_as_small_as_one_stream() {
         let mut whole = flate2::write::GzEncoder::new(vec![], flate2::Compression::new(level));
         whole.write_all(&data).unwrap();
         let whole = whole.finish().unwrap().len();
-        assert!(blocks < whole + whole / 200, "level {level}: {blocks} bytes in blocks, {whole} in one stream");
+        assert!(
+            blocks < whole + whole / 200,
+            "level {level}: {blocks} bytes in blocks, {whole} in one stream"
+        );
     }
 }
 
