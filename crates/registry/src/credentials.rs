@@ -16,6 +16,17 @@ mod tests;
 
 use matching::Pattern;
 
+/// Returns where a user's credentials usually are, by the environment: Docker's folder, and the file that podman, buildah
+/// and skopeo share. For [`crate::Settings::credential_files`]; what does not exist is passed over.
+pub fn usual_files(variable: impl Fn(&str) -> Option<std::ffi::OsString>) -> Vec<PathBuf> {
+    let path = |name: &str| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let docker = path("DOCKER_CONFIG").or_else(|| Some(path("HOME")?.join(".docker")));
+    let shared =
+        path("REGISTRY_AUTH_FILE").or_else(|| Some(path("XDG_RUNTIME_DIR")?.join("containers/auth.json")));
+    let kept = path("HOME").map(|home| home.join(".config/containers/auth.json"));
+    [docker, shared, kept].into_iter().flatten().collect()
+}
+
 /// What a credential was found under, and the credential.
 #[derive(Clone, Debug)]
 pub(crate) struct Found {

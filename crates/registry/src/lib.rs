@@ -33,6 +33,7 @@
 //! - A layer that is still being made is pushed with [`Registry::push_stream`], which returns its digest and size.
 //! - Failures that may pass are repeated inside; what comes out as [`Error`] is final. [`Error::is_transient`] says whether
 //!   a later attempt of the whole may help, [`Error::is_unauthorized`] and [`Error::is_not_found`] that it will not.
+//! - [`usual_files`] names the places where a user's credentials are, for the command line; pods name theirs.
 //! - [`Registry::counters`] tells retries, resumed transfers and bytes.
 //! - Tests use `testing::FakeRegistry` (feature `testing`), which fails as told.
 //!
@@ -56,6 +57,7 @@ mod transport;
 use std::sync::Arc;
 
 pub use counters::Counters;
+pub use credentials::usual_files;
 pub use error::{Error, What};
 pub use pull::{RawManifest, Resolved, Sink};
 pub use push::{Pushed, Source};

@@ -343,3 +343,31 @@ async fn certificates_are_checked() {
     let no_ca = Settings { ca_files: vec![tls.path().join("key.pem")], ..Settings::default() };
     assert!(Registry::new(no_ca).unwrap_err().to_string().contains("no certificate in it"));
 }
+
+/// Returns the most memory that this process ever had, in MiB.
+fn peak_memory() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() >> 10
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn memory_does_not_grow_with_blobs() {
+    struct Discard;
+    impl slipway_registry::Sink for Discard {
+        fn write(&mut self, _: &[u8]) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let Some(server) = distribution(None).await else { return };
+    let registry = Registry::new(Settings::default()).unwrap();
+    let target: Reference = format!("{}/large:1", server.host).parse().unwrap();
+    let size = 300 << 20;
+    let before = peak_memory();
+    let (digest, sent) = registry.push_stream(&target, std::io::repeat(7).take(size)).await.unwrap();
+    assert_eq!(sent, size);
+    registry.fetch_blob(&target, &Descriptor::new("x", digest, size), Discard).await.unwrap();
+    // Other tests run beside this one; a tenth of the blob would show.
+    let grown = peak_memory() - before;
+    assert!(grown < 100, "{grown} MiB more");
+}

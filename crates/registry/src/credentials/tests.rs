@@ -127,3 +127,22 @@ async fn logins_given_directly_come_before_files_of_the_same_rank() {
         .collect();
     assert_eq!(names, ["t", "direct", "u"]);
 }
+
+#[test]
+fn the_usual_files_follow_the_environment() {
+    let with = |set: &[(&str, &str)]| {
+        let set = set
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).into()))
+            .collect::<Vec<(String, std::ffi::OsString)>>();
+        usual_files(|name| set.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone()))
+    };
+    let paths = |paths: &[&str]| paths.iter().map(PathBuf::from).collect::<Vec<_>>();
+    assert_eq!(with(&[]), paths(&[]));
+    assert_eq!(with(&[("HOME", "/h")]), paths(&["/h/.docker", "/h/.config/containers/auth.json"]));
+    assert_eq!(
+        with(&[("DOCKER_CONFIG", "/d"), ("XDG_RUNTIME_DIR", "/r")]),
+        paths(&["/d", "/r/containers/auth.json"])
+    );
+    assert_eq!(with(&[("DOCKER_CONFIG", ""), ("REGISTRY_AUTH_FILE", "/a")]), paths(&["/a"]));
+}
