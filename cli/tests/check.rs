@@ -173,7 +173,7 @@ fn json_is_as_documented() {
     let report: Value = serde_json::from_str(out(&check(&folder, &["--format", "json"]))).unwrap();
     let docs = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/checks.md")).unwrap();
     let documented = |field: &str| {
-        assert!(docs.contains(&format!("| `{field}` |")), "docs/checks.md does not tell of {field}")
+        assert!(docs.contains(&format!("| `{field}` |")), "docs/checks.md does not tell of {field}");
     };
     for field in report.as_object().unwrap().keys().filter(|field| *field != "findings") {
         documented(field);
