@@ -51,6 +51,9 @@ fn plan(c: &mut Criterion) {
             (check(&parsed, &CheckInput::default()), outline(&parsed.file, &parsed.source, &request))
         });
     });
+    group.bench_function("plan alone", |b| {
+        b.iter(|| outline(black_box(&parsed.file), &parsed.source, &request));
+    });
     group.bench_function("lower", |b| {
         b.iter(|| lower(&parsed.file, &parsed.source, &request, black_box(&facts)));
     });
