@@ -66,18 +66,30 @@ impl Store {
     /// Takes a directory that another process filled (a stage pod's outbox) as a layer, by rename.
     ///
     /// The directory must be a real one on the store's file system, and nothing untrusted may still have it open. What is
-    /// *in* it is not looked at: the caller judges that.
+    /// *in* it is not looked at: see [`Store::adopt_layer_with`].
     pub fn adopt_layer(&self, id: &LayerId, directory: &Path, meta: LayerMeta) -> Result<Committed, Error> {
+        self.adopt_layer_with(id, directory, |_| Ok(meta))
+    }
+
+    /// Like [`Store::adopt_layer`], but `inspect` looks at the tree first: where nobody can reach it by name any more, and
+    /// before anybody sees it as a layer. With its error the tree is thrown away.
+    pub fn adopt_layer_with<E: From<Error>>(
+        &self,
+        id: &LayerId,
+        directory: &Path,
+        inspect: impl FnOnce(&Path) -> Result<LayerMeta, E>,
+    ) -> Result<Committed, E> {
         let writer = self.layer_writer(id)?;
         files::remove(&writer.upper)?;
         fs::rename(directory, &writer.upper).map_err(|source| Error::io("take over", directory, source))?;
         // Looked at only now, where nobody can put another thing in its place.
-        let metadata = fs::symlink_metadata(&writer.upper)
-            .map_err(|source| Error::io("look at", &writer.upper, source))?;
+        let metadata = fs::symlink_metadata(&writer.upper);
+        let metadata = metadata.map_err(|source| Error::io("look at", &writer.upper, source))?;
         if !metadata.is_dir() {
-            return Err(Error::NotADirectory { path: directory.to_owned() });
+            return Err(Error::NotADirectory { path: directory.to_owned() }.into());
         }
-        writer.commit(meta)
+        let meta = inspect(&writer.upper)?;
+        Ok(writer.commit(meta)?)
     }
 
     /// Removes a layer that was found to be damaged.

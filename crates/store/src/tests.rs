@@ -128,6 +128,16 @@ fn only_a_real_directory_is_adopted() {
     assert_eq!(store.adopt_layer(&id, &outbox, LayerMeta::default()).unwrap(), Committed::First);
     assert_eq!(fs::read_to_string(store.layer_path(&id).join("made")).unwrap(), "here");
     assert!(!outbox.exists());
+
+    let bad = build.outbox("bad").unwrap();
+    fs::create_dir(&bad).unwrap();
+    let id = LayerId::step(Digest::of("bad"));
+    let refused = store.adopt_layer_with(&id, &bad, |tree| {
+        assert!(tree.starts_with(store.root().join("tmp")));
+        Err(Error::NotADirectory { path: tree.to_owned() })
+    });
+    assert!(refused.is_err() && !store.has_layer(&id) && !bad.exists());
+    assert_eq!(leftovers(&store), Vec::<String>::new());
     assert!(build.outbox("../x").is_err() && build.outbox("..").is_err() && store.build_dir("a/b").is_err());
 }
 

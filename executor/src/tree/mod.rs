@@ -9,6 +9,7 @@ pub mod copy;
 pub mod diff;
 pub mod dir;
 mod error;
+pub mod inspect;
 pub mod layer;
 mod meta;
 pub mod mode;

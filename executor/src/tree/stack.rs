@@ -4,6 +4,8 @@ mod resolve;
 mod union;
 
 #[cfg(test)]
+mod overlay_tests;
+#[cfg(test)]
 mod tests;
 
 use std::ffi::OsString;

@@ -136,7 +136,8 @@ pub(crate) fn show_layer(layer: &Path) -> Vec<String> {
 
 fn show_dir(dir: &UnionDir, lines: &mut Vec<String>) {
     for (name, _) in dir.list().unwrap() {
-        let node = dir.get(&name).unwrap().unwrap();
+        // The kernel lists a whiteout of nothing in a directory that only one layer has, and then does not find it.
+        let Some(node) = dir.get(&name).unwrap() else { continue };
         let meta = node.meta;
         let path = dir.path().join(&name);
         let mut line = path.to_string_lossy()[1..].to_owned();

@@ -75,6 +75,22 @@ pub fn clear_opaque(dir: impl AsFd) -> io::Result<()> {
     }
 }
 
+/// Takes all notes to overlayfs away, but for a directory's mark of being opaque. Tells how many they were.
+pub fn scrub(file: impl AsFd, is_dir: bool) -> io::Result<u64> {
+    let mut scrubbed = 0;
+    for name in names(&file)? {
+        let note = name.as_bytes().starts_with(OVERLAY_PREFIX);
+        let mark = is_dir
+            && name.as_bytes() == OPAQUE.as_bytes()
+            && get(&file, &name)?.is_some_and(|value| value == b"y");
+        if note && !mark {
+            fremovexattr(&file, &name)?;
+            scrubbed += 1;
+        }
+    }
+    Ok(scrubbed)
+}
+
 fn names(file: &impl AsFd) -> io::Result<Vec<CString>> {
     let mut buffer = vec![0_u8; 256];
     loop {
