@@ -44,22 +44,15 @@ impl Container {
     }
 
     /// Returns why this container cannot be used. The mark goes with the image at the first command; what was found at the
-    /// first question holds.
-    ///
-    /// `kept` is one of the paths that are to outlive the emptying.
+    /// first question holds. `kept` is one of the paths that are to outlive the emptying.
     pub(crate) fn check_rights(kept: &Path) -> Result<(), String> {
+        Self::is_disposable()?;
+        outlives(kept)
+    }
+
+    fn is_disposable() -> Result<(), String> {
         static FOUND: OnceLock<Result<(), String>> = OnceLock::new();
-        FOUND.get_or_init(look_around).clone()?;
-        let mount = |path: &Path| {
-            entry::mount_of(path).map_err(|error| format!("failed to look at `{}`: {error}", path.display()))
-        };
-        if mount(kept)? == mount(Path::new("/"))? {
-            return Err(format!(
-                "`{}` lies in the container's own file system, which would be emptied, and not on a volume",
-                kept.display()
-            ));
-        }
-        Ok(())
+        FOUND.get_or_init(look_around).clone()
     }
 
     fn lay(laid: &mut Option<Vec<Identity>>, wanted: &[(PathBuf, OwnedFd)]) -> Result<OwnedFd, Failure> {
@@ -95,13 +88,14 @@ impl Sandbox for Container {
         cancel: &Cancel,
     ) -> Result<Finished, Error> {
         check(spec)?;
+        Self::is_disposable().map_err(|why| Error::NoWay(format!("  {why}")))?;
         let sources = spec.mounts.iter().flat_map(|mount| mount.source.paths());
-        for path in
-            spec.lowers.iter().chain([&spec.upper, &spec.work]).chain(sources).filter(|path| path.exists())
-        {
-            Self::check_rights(path).map_err(|why| Error::Unsupported {
+        let paths = spec.lowers.iter().chain([&spec.upper, &spec.work]).chain(sources);
+        // What is missing is told where it is used.
+        for path in paths.filter(|path| path.exists()) {
+            outlives(path).map_err(|what| Error::Unsupported {
                 sandbox: "root",
-                what: format!("a step in the container's own file system: {why}"),
+                what,
                 help: "keep the store and the output on volumes".to_owned(),
             })?;
         }
@@ -138,4 +132,18 @@ fn look_around() -> Result<(), String> {
         ));
     }
     Root::check_rights()
+}
+
+/// Refuses a path that goes when the container's file system is emptied.
+fn outlives(path: &Path) -> Result<(), String> {
+    let mount = |path: &Path| {
+        entry::mount_of(path).map_err(|error| format!("failed to look at `{}`: {error}", path.display()))
+    };
+    if mount(path)? == mount(Path::new("/"))? {
+        return Err(format!(
+            "`{}`, which lies in the container's own file system and not on a volume",
+            path.display()
+        ));
+    }
+    Ok(())
 }

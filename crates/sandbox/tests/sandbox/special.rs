@@ -406,6 +406,6 @@ fn store_inside(bed: &mut Bed, sandbox: &dyn Sandbox, way: Way) -> Result<(), St
     fs::write(canary.join("layer"), "").unwrap();
     bed.spec.lowers.push(canary.to_owned());
     let said = bed.sh(sandbox, "true").result.err().map(|error| error.to_string()).unwrap_or_default();
-    ensure(said.contains("`/store-of-somebody` lies in the container's own file system"), || said)?;
+    ensure(said.contains("`/store-of-somebody`, which lies in the container's own file system"), || said)?;
     ensure(canary.join("layer").exists(), || "it was emptied".into())
 }

@@ -37,15 +37,17 @@ pub(crate) fn main(args: &[String]) -> i32 {
     match words[..] {
         ["connect", path] => connect(path),
         ["run", way, spec] => run(way, spec),
-        [way, ref rest @ ..] if WAYS.iter().any(|(word, ..)| *word == way) => {
-            suite(way, rest.first().copied())
-        }
+        ["inside", way, ref rest @ ..] => suite(way, rest.first().copied()),
         ref filter => {
+            let named = filter.first().filter(|first| WAYS.iter().any(|(word, ..)| word == *first));
+            let filter = &filter[usize::from(named.is_some())..];
             let mut failed = false;
-            for (way, _, start) in WAYS {
+            for (way, _, start) in
+                WAYS.into_iter().filter(|(word, ..)| named.is_none_or(|named| named == word))
+            {
                 match start() {
                     Ok(mut started) => {
-                        started.command.arg(way).args(filter);
+                        started.command.args(["inside", way]).args(filter);
                         failed |= !started.command.status().unwrap().success();
                     }
                     Err(why) => println!("{way}: skipped: {why}"),
