@@ -153,3 +153,38 @@ fn show(source: &Source, text: &str, problems: &[Diagnostic]) -> anyhow::Result<
     let renderer = Renderer::new(&source.name, text).colour(colour);
     stderr.write_all(renderer.render_all(problems).as_bytes()).context("failed to write")
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::{Args, NamedContext, build_args, request};
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    #[test]
+    fn the_command_line_becomes_a_request() {
+        let line = "x --target a --target 1 --build-arg A=b=c --build-arg SLIPWAY_NOT_SET --platform arm64 \
+                    --build-context base=docker-image://alpine:3 --build-context src=../src dir";
+        let args = Cli::parse_from(line.split_whitespace()).args;
+        let request = request(&args).unwrap();
+        assert_eq!(request.targets, ["a", "1"]);
+        assert_eq!(request.build_args.get("A").map(String::as_str), Some("b=c"));
+        assert_eq!(request.build_args.len(), 1, "a name that the environment lacks sets nothing");
+        assert_eq!(request.platform.to_string(), "linux/arm64");
+        assert_eq!(request.contexts["base"], NamedContext::Image("alpine:3".into()));
+        assert_eq!(request.contexts["src"], NamedContext::Tree);
+        assert_eq!(args.context.to_str(), Some("dir"));
+    }
+
+    #[test]
+    fn what_has_no_name_is_refused() {
+        assert!(build_args(&["=x".to_owned()]).is_err());
+        let args = Cli::parse_from(["x", "--build-context", "nothing"]).args;
+        assert!(request(&args).is_err());
+    }
+}
