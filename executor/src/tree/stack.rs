@@ -12,7 +12,9 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Once};
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::TreeError;
 use super::dir::Dir;
@@ -117,6 +119,19 @@ impl LayerStack {
 }
 
 fn open_layer(path: &Path, plain: bool) -> Result<Arc<Layer>, TreeError> {
+    static ROOM: Once = Once::new();
+    ROOM.call_once(make_room);
     let dir = Dir::open(path).map_err(|source| TreeError::io("open the layer", path, source))?;
     Ok(Arc::new(Layer { dir: Arc::new(dir), plain }))
+}
+
+/// A walk holds one descriptor a layer for each level that it is deep: a hundred layers need more than the usual 1024.
+fn make_room() {
+    const ENOUGH: u64 = 65_536;
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = limit.maximum.map_or(ENOUGH, |most| most.min(ENOUGH));
+    if limit.current.is_some_and(|current| current < wanted) {
+        // Where it is refused, the usual number mostly does.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), ..limit });
+    }
 }

@@ -84,3 +84,11 @@ fn a_pipe_is_never_opened() {
     let stack = desk.stack(&["etc/passwd fifo"]);
     assert!(stack.open_file(Path::new("/etc/passwd")).unwrap().is_none());
 }
+
+#[test]
+fn a_hundred_deep_layers_can_be_open() {
+    let desk = Desk::new();
+    let specs: Vec<String> = (0..100).map(|n| format!("a/b/c/d/e/f/g/h/i/j/k/l/f{n} = {n}")).collect();
+    let stack = desk.stack(&specs.iter().map(String::as_str).collect::<Vec<_>>());
+    assert_eq!(show(&stack).len(), 112);
+}
