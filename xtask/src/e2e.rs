@@ -32,6 +32,7 @@ const CASES: &[Case] = &[
     Case { name: "pod of a base image runs and prints", run: pod_prints },
     Case { name: "pod reaches services by name, and the registry", run: pod_reaches_services },
     Case { name: "claim binds, keeps what pods write, and goes away", run: claim_binds },
+    Case { name: "volume of the bounded class is full when it is full", run: bounded_volume_fills },
 ];
 
 /// The bases that the cases use.
@@ -156,6 +157,26 @@ fn claim_binds(access: &Access, namespace: &Namespace) -> Result<()> {
     wait_until("the released volume is deleted", Duration::from_secs(30), || {
         Ok(access.kubectl(["get", "persistentvolume", &volume, "--ignore-not-found"])?.is_empty())
     })?;
+    Ok(())
+}
+
+fn bounded_volume_fills(access: &Access, namespace: &Namespace) -> Result<()> {
+    if access.kubectl(["get", "storageclass", "slipway-bounded", "--ignore-not-found"])?.is_empty() {
+        // Only the cluster that these commands boot has the class.
+        return Ok(());
+    }
+    let claim = json!({
+        "apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "small"},
+        "spec": {
+            "storageClassName": "slipway-bounded",
+            "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "4Mi"}},
+        },
+    });
+    access.create(&claim, &[&namespace.option()])?;
+    let volumes = json!([{"name": "small", "persistentVolumeClaim": {"claimName": "small"}}]);
+    let line = "dd if=/dev/zero of=/small/a bs=1M count=3 2>/dev/null && ! dd if=/dev/zero of=/small/b bs=1M count=3";
+    let said = run_to_end(access, namespace, &pod("fills", "busybox", line, &volumes))?;
+    ensure!(said.contains("No space left on device"), "the pod printed {said:?}");
     Ok(())
 }
 
