@@ -30,6 +30,8 @@
 //! # Ok(()) }
 //! ```
 //!
+//! - A layer of a base that lies in another registry need not be stored on its way: [`Registry::remote_blob`] is a
+//!   [`Source`] of [`Registry::push_blob`].
 //! - A layer that is still being made is pushed with [`Registry::push_stream`], which returns its digest and size.
 //! - Failures that may pass are repeated inside; what comes out as [`Error`] is final. [`Error::is_transient`] says whether
 //!   a later attempt of the whole may help, [`Error::is_unauthorized`] and [`Error::is_not_found`] that it will not.
@@ -59,7 +61,7 @@ use std::sync::Arc;
 pub use counters::Counters;
 pub use credentials::usual_files;
 pub use error::{Error, What};
-pub use pull::{RawManifest, Resolved, Sink};
+pub use pull::{RawManifest, RemoteBlob, Resolved, Sink};
 pub use push::{Pushed, Source};
 pub use settings::{Login, Mirror, Retry, Settings, Timeouts};
 

@@ -15,8 +15,10 @@ use crate::error::{Error, What};
 use crate::transport::refused;
 
 mod blob;
+mod remote;
 mod sink;
 
+pub use remote::RemoteBlob;
 pub use sink::Sink;
 
 const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");

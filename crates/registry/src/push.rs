@@ -56,9 +56,13 @@ impl Registry {
         mount_candidates: &[Reference],
     ) -> Result<Pushed, Error> {
         let transport = self.transport();
-        let _permit = transport.transfers.acquire().await;
         let endpoint = transport.registry(repository).await?;
         let access = push(&endpoint, repository);
+        // Two builds with one layer: the second finds it there.
+        let place = format!("{} {} {}", endpoint.key(), access.repository, descriptor.digest);
+        let only = transport.flights.of(&place).await;
+        let _only = only.lock().await;
+        let _permit = transport.transfers.acquire().await;
         if self.exists(&endpoint, &access, repository, &descriptor.digest).await? {
             Atomics::add(&transport.counters.existed, 1);
             return Ok(Pushed::Existed);
@@ -246,19 +250,25 @@ impl Registry {
         open: &mut Option<Session>,
     ) -> Result<(), What> {
         let transport = self.transport();
+        let size = descriptor.size;
+        let offset = open.as_ref().map_or(0, |session| session.offset);
+        if offset > size {
+            return Err(What::Protocol("the registry has more of the blob than there is".into()));
+        }
+        let whole = offset == 0 && size <= transport.settings.small_blob;
+        // Before anything is opened there: what we do not have cannot be sent.
+        let rest = if offset < size {
+            Some(source::payload(source, offset, size - offset).map_err(What::Local)?)
+        } else {
+            None
+        };
         let mut session = match open.take() {
             Some(session) => session,
             None => Session::open(transport, endpoint, access).await?,
         };
-        let size = descriptor.size;
-        if session.offset > size {
-            return Err(What::Protocol("the registry has more of the blob than there is".into()));
-        }
-        let whole = session.offset == 0 && size <= transport.settings.small_blob;
-        if !whole && session.offset < size {
-            let rest = source::payload(source, session.offset, size - session.offset).map_err(What::Local)?;
-            let sent =
-                session.patch(transport, endpoint, access, rest.payload, Some(size - session.offset)).await;
+        if let Some(rest) = rest.as_ref().filter(|_| !whole) {
+            let payload = rest.payload.clone();
+            let sent = session.patch(transport, endpoint, access, payload, Some(size - offset)).await;
             if let Some(local) = rest.failure.take() {
                 return Err(What::Local(local));
             }
@@ -287,11 +297,7 @@ impl Registry {
                 }
             }
         }
-        let rest = if whole && size > 0 {
-            Some(source::payload(source, 0, size).map_err(What::Local)?)
-        } else {
-            None
-        };
+        let rest = rest.filter(|_| whole);
         let payload = rest.as_ref().map_or(Payload::Empty, |rest| rest.payload.clone());
         let committed = session.commit(transport, endpoint, access, &descriptor.digest, payload).await;
         if let Some(local) = rest.and_then(|rest| rest.failure.take()) {

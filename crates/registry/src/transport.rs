@@ -20,6 +20,7 @@ mod answer;
 mod body;
 mod clients;
 mod failure;
+mod flights;
 mod retry;
 #[cfg(test)]
 mod tests;
@@ -46,6 +47,7 @@ pub(crate) struct Transport {
     pub(crate) settings: Settings,
     pub(crate) counters: Arc<Atomics>,
     pub(crate) transfers: Semaphore,
+    pub(crate) flights: flights::Flights,
     clients: clients::Clients,
     auth: Auth,
     /// How hosts that need not speak TLS do speak: found out once.
@@ -56,8 +58,8 @@ impl Transport {
     pub(crate) fn new(settings: Settings) -> Result<Self, Error> {
         let clients = clients::Clients::new(&settings).map_err(|what| Error::new("", "", what))?;
         let transfers = Semaphore::new(settings.max_concurrency.max(1));
-        let (counters, auth, origins) = Default::default();
-        Ok(Self { settings, counters, transfers, clients, auth, origins })
+        let (counters, flights, auth, origins) = Default::default();
+        Ok(Self { settings, counters, transfers, flights, clients, auth, origins })
     }
 
     /// Makes a request of a kind.

@@ -402,3 +402,44 @@ async fn a_full_disk_is_ours_and_final() {
     assert!(matches!(error.what, What::Local(_)) && !error.is_transient(), "{error}");
     assert_eq!(fake.seen().len(), 1);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_blob_passes_from_one_registry_to_another() {
+    let content = noise(2_000_000, 8);
+    let (from, to) = (FakeRegistry::start().await.unwrap(), FakeRegistry::start().await.unwrap());
+    let blob = from.put_blob("base", "x", &content);
+    let registry = registry();
+    let source = registry.remote_blob(&named(&from, "base"), &blob);
+    for (fake, method, fault) in [
+        (&from, "GET", Fault::CutAnswer(700_000)),
+        (&from, "GET", status(503, &[])),
+        (&to, "PATCH", Fault::CutRequest(900_000)),
+        (&to, "PATCH", status(502, &[])),
+    ] {
+        fake.fail(method, "/", 1, fault);
+    }
+    let pushed = registry.push_blob(&named(&to, "app"), &blob, &source, &[]).await.unwrap();
+    assert_eq!(pushed, Pushed::Uploaded);
+    assert!(to.blob("app", &blob.digest).as_ref() == Some(&content));
+    assert_eq!(from.faults_left() + to.faults_left(), 0);
+    // What is there already is not asked for.
+    let before = from.seen().len();
+    assert_eq!(registry.push_blob(&named(&to, "app"), &blob, &source, &[]).await.unwrap(), Pushed::Existed);
+    assert_eq!(from.seen().len(), before);
+    // What is not there fails with the origin's words.
+    let missing = Descriptor::of("x", b"missing");
+    let source = registry.remote_blob(&named(&from, "base"), &missing);
+    let error = registry.push_blob(&named(&to, "app"), &missing, &source, &[]).await.unwrap_err();
+    assert!(error.to_string().contains("BLOB_UNKNOWN"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_blob_pushed_at_once_from_several_sides_is_sent_once() {
+    let fake = FakeRegistry::start().await.unwrap();
+    let (registry, content) = (registry(), noise(1_000_000, 9));
+    let (target, blob) = (named(&fake, "app"), Descriptor::of("x", &content));
+    let pushes = (0..5).map(|_| registry.push_blob(&target, &blob, &content, &[]));
+    let pushed: Vec<_> = futures::future::join_all(pushes).await.into_iter().map(Result::unwrap).collect();
+    assert_eq!(pushed.iter().filter(|pushed| **pushed == Pushed::Uploaded).count(), 1, "{pushed:?}");
+    assert_eq!(fake.seen().iter().filter(|seen| seen.method == "PATCH").count(), 1);
+}

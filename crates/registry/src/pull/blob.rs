@@ -21,7 +21,7 @@ use crate::transport::{Answer, refused};
 const QUEUE: usize = 16;
 
 /// Progress that earns another attempt.
-const PROGRESS: u64 = 64 << 10;
+pub(super) const PROGRESS: u64 = 64 << 10;
 
 /// Fewer bytes than this within the idle time is not progress but a trickle.
 const TRICKLE: u64 = 1 << 10;
@@ -83,6 +83,34 @@ impl Registry {
         Err(last.unwrap_or_else(|| Error::new(subject, "", What::Settings("nobody to ask".into()))))
     }
 
+    /// Asks for a blob from `position` on; also returns how many bytes of the answer come before that.
+    pub(super) async fn open_blob(
+        &self,
+        endpoint: &Endpoint,
+        reference: &Reference,
+        descriptor: &Descriptor,
+        position: u64,
+    ) -> Result<(Answer, u64), What> {
+        let transport = self.transport();
+        let url = endpoint.url(reference, &format!("blobs/{}", descriptor.digest))?;
+        let mut call = transport.call(Method::GET, url);
+        if position > 0 && position < descriptor.size {
+            let range = format!("bytes={position}-");
+            call.headers
+                .insert(RANGE, HeaderValue::try_from(range).map_err(|_| What::Protocol("range".into()))?);
+        }
+        let answer = transport.send(endpoint, &pull(endpoint, reference), &call).await?;
+        match answer.status() {
+            StatusCode::OK => Ok((answer, position)),
+            StatusCode::PARTIAL_CONTENT if starts_at(&answer, position) => {
+                Atomics::add(&transport.counters.resumed, 1);
+                Ok((answer, 0))
+            }
+            StatusCode::PARTIAL_CONTENT => Err(What::Protocol("it sent another range than asked for".into())),
+            _ => Err(refused(answer).await),
+        }
+    }
+
     /// Gets what is missing of a blob in one request.
     async fn fetch_from<S: Sink>(
         &self,
@@ -92,26 +120,7 @@ impl Registry {
         target: &mut Target<S>,
     ) -> Result<(), What> {
         let transport = self.transport();
-        let url = endpoint.url(reference, &format!("blobs/{}", descriptor.digest))?;
-        let mut call = transport.call(Method::GET, url);
-        if target.received > 0 && target.received < descriptor.size {
-            let range = format!("bytes={}-", target.received);
-            call.headers
-                .insert(RANGE, HeaderValue::try_from(range).map_err(|_| What::Protocol("range".into()))?);
-        }
-        let mut answer = transport.send(endpoint, &pull(endpoint, reference), &call).await?;
-        // How many bytes of this answer we have already.
-        let mut skip = match answer.status() {
-            StatusCode::OK => target.received,
-            StatusCode::PARTIAL_CONTENT if starts_at(&answer, target.received) => {
-                Atomics::add(&transport.counters.resumed, 1);
-                0
-            }
-            StatusCode::PARTIAL_CONTENT => {
-                return Err(What::Protocol("it sent another range than asked for".into()));
-            }
-            _ => return Err(refused(answer).await),
-        };
+        let (mut answer, mut skip) = self.open_blob(endpoint, reference, descriptor, target.received).await?;
         let idle = transport.settings.timeouts.idle;
         let mut window = (Instant::now(), target.received);
         loop {
