@@ -93,7 +93,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     };
     let text = render(&outline, args.format.into(), &source.name)
         .context("failed to draw the plan (text and json have no limit)")?;
-    match &args.output {
+    match args.output {
         Some(path) => {
             std::fs::write(path, text).with_context(|| format!("failed to write {}", path.display()))?;
         }

@@ -56,7 +56,7 @@ fn all_the_way(text: &str, request: &Request, triggers: &[String]) -> Vec<&'stat
 fn within(limit: u64, what: &str, work: impl FnOnce()) {
     let start = Instant::now();
     work();
-    // Debug builds on a busy machine; what must not happen is minutes.
+    // Debug builds on a busy machine; what must not happen is an hour.
     assert!(start.elapsed() < Duration::from_secs(limit), "{what}: {:?}", start.elapsed());
 }
 
@@ -67,7 +67,7 @@ fn ten_thousand_stages_in_a_chain() {
         let before = n - 1;
         let _ = write!(text, "FROM s{before} AS s{n}\nCOPY --from=s{before} /x /y\nRUN x\n");
     }
-    within(60, "chain", || assert!(all_the_way(&text, &request(), &[]).is_empty()));
+    within(240, "chain", || assert!(all_the_way(&text, &request(), &[]).is_empty()));
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn ten_thousand_stages_into_one() {
     for n in 0..10_000 {
         let _ = writeln!(text, "COPY --from=s{n} / /");
     }
-    within(60, "fan", || assert!(all_the_way(&text, &request(), &[]).is_empty()));
+    within(240, "fan", || assert!(all_the_way(&text, &request(), &[]).is_empty()));
 }
 
 #[test]
@@ -103,12 +103,12 @@ fn small_files_that_grow_are_stopped() {
         "FROM a\n".to_owned() + &"EXPOSE 0-65535\n".repeat(5_000),
     ];
     for text in cases {
-        within(60, &text[..40], || {
+        within(240, &text[..40], || {
             assert_eq!(all_the_way(&text, &request(), &[]), ["too-large"], "{}", &text[text.len() - 60..]);
         });
     }
     let ports = format!("FROM a\nEXPOSE {}\n", "0-65535 ".repeat(5_000));
-    within(60, "ports", || assert_eq!(all_the_way(&ports, &request(), &[]), ["bad-port"]));
+    within(240, "ports", || assert_eq!(all_the_way(&ports, &request(), &[]), ["bad-port"]));
 }
 
 #[test]
