@@ -5,6 +5,9 @@ use super::{PatternError, clean, rule::Rule};
 /// The longest line that is read.
 const MAX_LINE: usize = 65_535;
 
+/// Up to this depth of directories it is quicker to look at each than to look at all at once.
+const SHALLOW: usize = 12;
+
 /// The rules of an ignore file, or the patterns of `--exclude` flags.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IgnoreFile {
@@ -103,11 +106,18 @@ impl IgnoreFile {
         if path == "." {
             return false;
         }
-        let matched: Vec<Vec<usize>> = self.rules.iter().map(|rule| rule.matched_lengths(&path)).collect();
-        let ends = path.match_indices('/').map(|(end, _)| end).chain([path.len()]);
+        let ends: Vec<usize> = path.match_indices('/').map(|(end, _)| end).chain([path.len()]).collect();
         let mut visit = Visit::default();
-        for end in ends {
-            visit = self.step(&visit, |rule| matched[rule].binary_search(&end).is_ok());
+        if ends.len() <= SHALLOW {
+            for end in ends {
+                visit = self.visit(&path[..end], &visit);
+            }
+        } else {
+            let matched: Vec<Vec<usize>> =
+                self.rules.iter().map(|rule| rule.matched_lengths(&path)).collect();
+            for end in ends {
+                visit = self.step(&visit, |rule| matched[rule].binary_search(&end).is_ok());
+            }
         }
         visit.ignored
     }

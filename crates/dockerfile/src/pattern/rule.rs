@@ -17,9 +17,14 @@ pub(super) struct Rule {
     pub(super) line: usize,
     /// What the pattern starts with literally.
     prefix: String,
-    /// What comes after the prefix.
+    /// What it ends with literally; empty where there is nothing but the prefix.
+    suffix: String,
+    /// What comes after the prefix, the suffix included.
     tokens: Vec<Token>,
 }
+
+/// Patterns of so many tokens are followed without asking for memory.
+const FEW: usize = 64;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Token {
@@ -42,18 +47,22 @@ impl Rule {
     pub(super) fn new(pattern: &str, negated: bool, line: usize) -> Result<Self, PatternError> {
         PathPattern::new(pattern)?;
         let mut tokens = tokens(pattern)?;
-        let literal = tokens.iter().take_while(|token| matches!(token, Token::Char(_))).count();
-        let prefix = tokens
-            .drain(..literal)
-            .filter_map(|token| if let Token::Char(c) = token { Some(c) } else { None })
-            .collect();
-        Ok(Self { negated, pattern: pattern.to_owned(), line, prefix, tokens })
+        let literal = |token: &Token| if let Token::Char(c) = token { Some(*c) } else { None };
+        let prefix: String = tokens.iter().map_while(literal).collect();
+        tokens.drain(..prefix.chars().count());
+        let tail: Vec<char> = tokens.iter().rev().map_while(literal).collect();
+        let suffix = tail.into_iter().rev().collect();
+        Ok(Self { negated, pattern: pattern.to_owned(), line, prefix, suffix, tokens })
     }
 
     /// Tells whether the rule matches a path itself, its parents not regarded.
     pub(super) fn matches(&self, path: &str) -> bool {
         let Some(rest) = path.strip_prefix(self.prefix.as_str()) else { return false };
-        if self.tokens.is_empty() { rest.is_empty() } else { self.run(rest, |_| ()).matched }
+        // Nearly all paths end here: the rest is slow.
+        if self.tokens.is_empty() || !rest.ends_with(&self.suffix) {
+            return rest.is_empty() && self.tokens.is_empty();
+        }
+        self.run(rest, |_| ()).matched
     }
 
     /// Returns which of a path and the directories above it the rule matches, each by the length of its name, in one pass.
@@ -89,9 +98,15 @@ impl Rule {
     /// `parent` is called with the place of each slash up to which all tokens match.
     fn run(&self, text: &str, mut parent: impl FnMut(usize)) -> Outcome {
         let goal = self.tokens.len();
-        let mut reached = vec![false; goal + 1];
+        let (mut few, mut many) = ([false; FEW], vec![]);
+        let reached = if goal < FEW {
+            &mut few[..=goal]
+        } else {
+            many.resize(goal + 1, false);
+            &mut many
+        };
         reached[0] = true;
-        self.skip_empty(&mut reached);
+        self.skip_empty(reached);
         for (at, c) in text.char_indices() {
             if c == '/' && reached[goal] {
                 parent(at);
@@ -106,7 +121,7 @@ impl Rule {
             if !alive {
                 return Outcome { matched: false, alive: false };
             }
-            self.skip_empty(&mut reached);
+            self.skip_empty(reached);
         }
         Outcome { matched: reached[goal], alive: reached.contains(&true) }
     }
