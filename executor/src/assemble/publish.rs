@@ -132,7 +132,9 @@ impl<'a> Publisher<'a> {
 
     /// Returns the base's layers that are in the store, so that they need not wait for the build's end.
     fn base_at_hand(&self, stage: StageId) -> Vec<Descriptor> {
-        let Some(Base::Image(image)) = lineage(self.graph, stage).first().map(|first| first.base) else { return vec![] };
+        let Some(Base::Image(image)) = lineage(self.graph, stage).first().map(|first| first.base) else {
+            return vec![];
+        };
         let layers = self.images.manifest(image).map(|manifest| manifest.layers).unwrap_or_default();
         layers.into_iter().filter(|layer| self.store.has_blob(&layer.digest)).collect()
     }

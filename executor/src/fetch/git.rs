@@ -225,10 +225,11 @@ where
     if fetch(&[&commit.id], true).await.is_ok() {
         return Ok(());
     }
-    if let Some(reference) = &commit.reference { fetch(&[reference], true).await.map(drop) } else {
+    if let Some(reference) = &commit.reference {
+        fetch(&[reference], true).await.map(drop)
+    } else {
         fetch(&["+refs/heads/*:refs/remotes/origin/*", "+refs/tags/*:refs/tags/*"], false).await?;
-        let args =
-            ["update-ref", "FETCH_HEAD"].map(ToOwned::to_owned).into_iter().chain([commit.id.clone()]);
+        let args = ["update-ref", "FETCH_HEAD"].map(ToOwned::to_owned).into_iter().chain([commit.id.clone()]);
         run(args.collect()).await.map(drop)
     }
 }

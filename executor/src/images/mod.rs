@@ -61,7 +61,9 @@ impl<'a> PulledImages<'a> {
     pub fn manifest(&self, image: ImageId) -> Result<Manifest, Cause> {
         let reference = self.reference(image)?;
         let digest = reference.digest().copied().unwrap_or_else(|| Digest::of(""));
-        let bytes = if let Some(bytes) = self.store.read_blob(&digest)? { bytes } else {
+        let bytes = if let Some(bytes) = self.store.read_blob(&digest)? {
+            bytes
+        } else {
             let raw = self
                 .remotes
                 .block_on(self.registry.get_manifest_raw(&reference))

@@ -62,7 +62,9 @@ pub(super) fn layers(images: &PulledImages<'_>, image: ImageId) -> Result<Vec<La
     });
     for (at, result) in alone.into_iter().enumerate() {
         let Some(result) = result else { continue };
-        found[at] = if let Some(layer) = result? { Some(layer) } else {
+        found[at] = if let Some(layer) = result? {
+            Some(layer)
+        } else {
             let below: Vec<LayerId> = found[..at].iter().flatten().copied().collect();
             let id = LayerId::chain(chains[at]);
             let blob = images.blob(&reference, &manifest.layers[at])?;

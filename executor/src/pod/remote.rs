@@ -21,7 +21,8 @@ use slipway_store::{LayerId, LayerMeta};
 use super::reports::stage_report;
 use super::wire::{self, Answer, End, Order, PlanFile};
 use crate::engine::{Cause, Chain, Hands, Made, Permits, StageOutcome, Task};
-use crate::local::LocalHands;
+use crate::local::{LocalHands, tree_cause};
+use crate::tree::inspect::inspect;
 
 /// How often an outbox is looked at.
 const POLL: Duration = Duration::from_millis(15);
@@ -126,19 +127,23 @@ impl<'a> RemoteHands<'a> {
             {
                 return match answer.failure {
                     Some(cause) => Err(cause.into()),
-                    None => self.adopt(task, &step, &answer),
+                    None => self.adopt(task, &step),
                 };
             }
             std::thread::sleep(POLL);
         }
     }
 
-    fn adopt(&self, task: &Task<'_>, step: &OwnedFd, answer: &Answer) -> Result<Made, Cause> {
-        let meta = LayerMeta { size: answer.size, entries: answer.entries, diff_id: None };
+    fn adopt(&self, task: &Task<'_>, step: &OwnedFd) -> Result<Made, Cause> {
         // Through the descriptor: the path's parts may be other ones by now.
         let files = PathBuf::from(format!("/proc/self/fd/{}", step.as_raw_fd())).join(STEP_FILES);
-        self.local.store.adopt_layer(&task.layer, &files, meta)?;
-        Ok(Made { size: answer.size })
+        let mut size = 0;
+        self.local.store.adopt_layer_with(&task.layer, &files, |tree| {
+            let seen = inspect(tree).map_err(tree_cause)?;
+            size = seen.bytes;
+            Ok::<_, Cause>(LayerMeta { size: seen.bytes, entries: seen.entries, diff_id: None })
+        })?;
+        Ok(Made { size })
     }
 }
 

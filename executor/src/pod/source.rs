@@ -85,10 +85,7 @@ fn artifact(places: &PlanPlaces<'_>, reference: &str) -> Result<Fetched, SourceE
     let store = places.store;
     let broken = |error: &dyn std::error::Error| SourceError::Archive(Cause::text(error));
     let reference: Reference = reference.parse().map_err(|error| broken(&error))?;
-    let raw = places
-        .remotes
-        .block_on(places.registry.get_manifest_raw(&reference))
-        ?;
+    let raw = places.remotes.block_on(places.registry.get_manifest_raw(&reference))?;
     let manifest = match manifest::read(&raw.bytes, Some(&raw.media_type)).map_err(|error| broken(&error))? {
         Document::Manifest(manifest) => manifest,
         Document::Index(_) => {
@@ -102,10 +99,7 @@ fn artifact(places: &PlanPlaces<'_>, reference: &str) -> Result<Fetched, SourceE
             let path = writer.work().join("part");
             let file = std::fs::File::create(&path)?;
             let pinned = reference.with_digest(raw.digest);
-            places
-                .remotes
-                .block_on(places.registry.fetch_blob(&pinned, part, file))
-                ?;
+            places.remotes.block_on(places.registry.fetch_blob(&pinned, part, file))?;
             source::unpack(&path, writer.fs()).map_err(SourceError::Archive)?;
             std::fs::remove_file(&path)?;
         }

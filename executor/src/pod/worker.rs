@@ -81,7 +81,10 @@ impl Worker<'_> {
                     return Ok(Ended::Done(end));
                 }
                 for name in names(&orders)? {
-                    if name == wire::END_FILE || begun.contains(&name) || Path::new(&name).extension().is_none_or(|extension| extension != "json") {
+                    if name == wire::END_FILE
+                        || begun.contains(&name)
+                        || Path::new(&name).extension().is_none_or(|extension| extension != "json")
+                    {
                         continue;
                     }
                     let Some(order) = wire::read::<Order>(&orders.join(&name))? else { continue };
