@@ -127,14 +127,14 @@ fn difference(data: &[u8], theirs: &Verdict) -> Option<String> {
     if (parsed.blank_continuations.is_empty()) != (theirs.blank == 0) {
         return Some(format!("blank continuations: {:?} {}", parsed.blank_continuations, theirs.blank));
     }
+    let onbuild = ours.nodes.iter().any(|node| node.name.eq_ignore_ascii_case("onbuild"));
     if !parsed.is_ok() {
-        let later = |code: &str| LATER.contains(&code) || text.to_uppercase().contains("ONBUILD");
+        let later = |code: &str| LATER.contains(&code) || onbuild;
         let errors = || parsed.diagnostics.iter().filter(|found| found.severity == Severity::Error);
         let only_later = errors().all(|found| later(found.code));
         let mount = errors().any(|found| found.code.contains("mount") && found.code != "mount-target");
         let mounts_agree = !mount || !theirs.later.is_empty() || text.contains('$');
-        let agrees = !theirs.err.is_empty()
-            || (only_later && (mounts_agree || text.to_uppercase().contains("ONBUILD")));
+        let agrees = !theirs.err.is_empty() || (only_later && (mounts_agree || onbuild));
         return (!agrees).then(|| format!("only we refuse it: {:?}", parsed.diagnostics));
     }
     if !theirs.later.is_empty() && !text.contains('$') {

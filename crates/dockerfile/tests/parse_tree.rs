@@ -69,3 +69,27 @@ fn typed(file: &Dockerfile) -> String {
     }
     text.replace("Span ", "").replace("start: ", "").replace(", end: ", "..")
 }
+
+/// What the comparison with BuildKit's own parser found, so that it is known where that parser is not.
+#[test]
+fn found_by_comparison_with_buildkit() {
+    let read = |text: &str| Tree::read(text.as_bytes());
+    let lines = |text: &str| read(text).unwrap().nodes.iter().map(|node| node.first_line).collect::<Vec<_>>();
+    let names = |text: &str| read(text).unwrap().nodes.into_iter().map(|node| node.name).collect::<Vec<_>>();
+
+    // After `#!` only the first directive of a name counts, and a second one is a comment.
+    assert!(parse(b"#!/bin/x\n# syntax=a\n# syntax=b\nFROM scratch\n").is_ok());
+    assert!(!parse(b"# syntax=a\n# syntax=b\nFROM scratch\n").is_ok());
+    // White space is a value, and no escape character; nothing is no value, so this is a comment.
+    assert!(!parse(b"# escape = \nFROM scratch\n").is_ok());
+    assert!(parse(b"# escape =\nFROM scratch\n").is_ok());
+    // An instruction starts where its continuation starts, even if that line holds nothing else.
+    assert_eq!(lines("FROM a\n \\\nRUN b\n"), [1, 2]);
+    // Looking into a variable makes the lexer forget the `<<` before it, so no body follows.
+    assert_eq!(names("FROM a\nRUN cat <<x${a:-b}\nRUN c\n"), ["FROM", "RUN", "RUN"]);
+    assert_eq!(names("FROM a\nRUN cat <<x${a}\nRUN c\nx${a}\n"), ["FROM", "RUN"]);
+    // A chain of ONBUILDs is a tree, though never valid.
+    assert_eq!(read("ONBUILD ONBUILD RUN x\n").unwrap().to_string(), "(onbuild (onbuild (run \"x\")))\n");
+    // A continuation of nothing is an instruction without a name.
+    assert_eq!(read("FROM a\n\\\n").unwrap().to_string(), "(from \"a\")\n(\"\")\n");
+}
