@@ -95,7 +95,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         .context("failed to draw the plan (text and json have no limit)")?;
     match args.output {
         Some(path) => {
-            std::fs::write(path, text).with_context(|| format!("failed to write {}", path.display()))?;
+            std::fs::write(&path, text).with_context(|| format!("failed to write {}", path.display()))?;
         }
         None => match std::io::stdout().write_all(text.as_bytes()) {
             // Whoever reads it has seen enough.
