@@ -3,7 +3,7 @@
 use crate::host::parts;
 
 /// One base image.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Base {
     /// The name on the command line.
     pub(crate) name: &'static str,
@@ -22,7 +22,7 @@ pub(crate) struct Base {
 }
 
 /// What the layer of a base is made of.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Content {
     /// Debian's smallest useful system.
     Debian,
@@ -35,7 +35,7 @@ pub(crate) enum Content {
 }
 
 /// Debian packages, programs of this machine and a script's work.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Installation {
     /// Files and folders to take from this machine as they are.
     pub(crate) machine: &'static [&'static str],
@@ -271,3 +271,35 @@ SITE
 ln -sf /dev/stdout /var/log/nginx/access.log
 ln -sf /dev/stderr /var/log/nginx/error.log
 ";
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn no_two_bases_claim_the_same_name() {
+        let all: Vec<String> = CATALOGUE.iter().flat_map(Base::references).collect();
+        let distinct: BTreeSet<&String> = all.iter().collect();
+        assert_eq!(all.len(), distinct.len());
+        assert!(distinct.contains(&"library/debian:bookworm-slim".to_owned()));
+    }
+
+    #[test]
+    fn what_an_installation_builds_on_is_there_and_decides_on_its_layer() {
+        for base in CATALOGUE {
+            assert_eq!(
+                base.below().is_some(),
+                matches!(base.content, Content::Installed(_)),
+                "{}",
+                base.name
+            );
+        }
+        let changed = Base { files: &[("etc/motd", "hello")], ..CATALOGUE[0] };
+        assert_ne!(changed.layer_key(), CATALOGUE[0].layer_key());
+        let renamed = Base { names: &[("library/other", "1")], ..CATALOGUE[0] };
+        assert_eq!(renamed.layer_key(), CATALOGUE[0].layer_key());
+        assert_ne!(renamed.image_key(), CATALOGUE[0].image_key());
+    }
+}
