@@ -5,6 +5,7 @@
 use std::io::{Read, Write};
 use std::time::Instant;
 
+use slipway_oci::archive::{Entry, Kind, Limits, Reader, Writer};
 use slipway_oci::compress::{Compression, LayerWriter};
 
 fn main() -> std::io::Result<()> {
@@ -42,6 +43,32 @@ fn main() -> std::io::Result<()> {
             println!("{name:<12} {threads:>7} {speed:>7.0} {out:>8.1} {cpu:>6.2} {:>6.2}", speed / one);
         }
     }
+    entries()
+}
+
+/// Measures archives of many small files.
+fn entries() -> std::io::Result<()> {
+    const FILES: u32 = 500_000;
+    let cpu = cpu_seconds()?;
+    let mut writer = Writer::new(Vec::with_capacity(600 << 20));
+    for number in 0..FILES {
+        let path = format!("usr/lib/node_modules/package-{}/dist/file-{number}.js", number / 100);
+        let entry = Entry::new(path, Kind::File { size: 100 }, 0o644);
+        writer.append_file(&entry, &mut &[b'x'; 100][..]).map_err(std::io::Error::other)?;
+    }
+    let archive = writer.finish().map_err(std::io::Error::other)?;
+    let written = cpu_seconds()?;
+    let mut reader = Reader::new(&archive[..], Limits::default());
+    while reader.next_entry().map_err(std::io::Error::other)?.is_some() {
+        std::io::copy(&mut reader.content(), &mut std::io::sink())?;
+    }
+    let read = cpu_seconds()?;
+    let micros = |seconds: f64| seconds * 1e6 / f64::from(FILES);
+    println!(
+        "entries: {:.2} µs of CPU to write one, {:.2} to read one",
+        micros(written - cpu),
+        micros(read - written)
+    );
     Ok(())
 }
 

@@ -25,13 +25,13 @@ pub struct ImageConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub author: Option<String>,
     /// What containers of the image start with.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_default")]
     pub config: ContainerConfig,
     /// The layers.
     #[serde(default)]
     pub rootfs: RootFs,
     /// How the image came to be.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_default")]
     pub history: Vec<History>,
     /// Everything else.
     #[serde(flatten)]

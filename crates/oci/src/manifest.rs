@@ -37,10 +37,10 @@ pub struct Descriptor {
     /// Its size in bytes.
     pub size: u64,
     /// Where else it is said to be. Never asked: whoever writes a manifest must not choose whom we talk to.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_default")]
     pub urls: Vec<String>,
     /// Notes.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "null_default")]
     pub annotations: BTreeMap<String, String>,
     /// What kind of artifact a manifest is.
     #[serde(default, skip_serializing_if = "Option::is_none")]

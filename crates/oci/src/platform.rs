@@ -8,9 +8,11 @@ use serde::{Deserialize, Serialize};
 /// What an image runs on.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Platform {
-    /// The operating system, `linux`.
+    /// The operating system, `linux`; empty where an index does not say.
+    #[serde(default)]
     pub os: String,
-    /// The processor, in Go's words: `amd64`, `arm64`.
+    /// The processor, in Go's words: `amd64`, `arm64`; empty where an index does not say.
+    #[serde(default)]
     pub architecture: String,
     /// The processor's variant: `v7`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -21,7 +21,9 @@ pub fn select<'a>(index: &'a Index, wanted: &Platform) -> Result<&'a Descriptor,
         return Ok(entry);
     }
     match images[..] {
-        [only] if only.platform.is_none() => Ok(only),
+        [only] if only.platform.as_ref().is_none_or(|p| p.os.is_empty() && p.architecture.is_empty()) => {
+            Ok(only)
+        }
         _ => Err(ManifestError::NoPlatform {
             wanted: wanted.clone(),
             available: images.iter().filter_map(|entry| Some(entry.platform.as_ref()?.to_string())).collect(),

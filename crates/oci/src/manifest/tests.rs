@@ -155,3 +155,22 @@ fn an_attestation_is_never_an_image() {
     let index = Index::new(Flavour::Oci, vec![attestation, image.clone()]);
     assert_eq!(select(&index, &"linux/amd64".parse().unwrap()).unwrap().digest, image.digest);
 }
+
+#[test]
+fn what_go_programs_leave_empty_is_read() {
+    let config = br#"{"architecture":"amd64","os":"linux","config":null,"rootfs":{"type":"layers","diff_ids":null},"history":null}"#;
+    assert_eq!(read_config(config).unwrap().rootfs.diff_ids, []);
+    let entry = |more: &str| {
+        format!(
+            r#"{{"mediaType":"{}","digest":"{D1}","size":2,"annotations":null,"urls":null{more}}}"#,
+            media::OCI_MANIFEST
+        )
+    };
+    for platform in
+        ["", r#","platform":null"#, r#","platform":{}"#, r#","platform":{"architecture":"","os":""}"#]
+    {
+        let index = format!(r#"{{"schemaVersion":2,"annotations":null,"manifests":[{}]}}"#, entry(platform));
+        let Ok(Document::Index(index)) = read(index.as_bytes(), None) else { panic!("not read") };
+        assert!(select(&index, &"linux/amd64".parse().unwrap()).is_ok(), "{platform}");
+    }
+}
