@@ -121,7 +121,8 @@ impl PodView {
             run: label(labels::RUN)?.parse().ok()?,
             attempt: label(labels::ATTEMPT)?.parse().ok()?,
             deleting: meta.deletion_timestamp.is_some(),
-            over: matches!(phase, "Succeeded" | "Failed"),
+            // The pod's phase follows its container's end by a moment.
+            over: matches!(phase, "Succeeded" | "Failed") || ended.is_some(),
             disrupted,
             unschedulable,
             created: meta.creation_timestamp.as_ref().map(|t| t.0),

@@ -181,7 +181,9 @@ fn finish(
     let assembling = |error: AssembleError| fail("PushFailed", Cause::text(&error), error.is_retryable());
     let mut all: Vec<(&Destination, Ready)> = Vec::new();
     for (destination, image) in names.iter().zip(&request.images) {
-        let Some(tree) = outcome.trees.get(destination.stage.0).and_then(Option::as_ref) else { continue };
+        let tree = outcome.trees.get(destination.stage.0).and_then(Option::as_ref).ok_or_else(|| {
+            fail("BuildFailed", format!("`{}` was not built, and nothing says why", destination.target), true)
+        })?;
         let style = Style {
             epoch: plan.epoch.and_then(|seconds| Timestamp::from_second(seconds).ok()),
             labels: image.labels.clone(),

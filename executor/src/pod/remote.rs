@@ -19,7 +19,7 @@ use slipway_sandbox::Cancel;
 use slipway_store::{LayerId, LayerMeta};
 
 use super::reports::stage_report;
-use super::wire::{self, Answer, End, Order, PlanFile};
+use super::wire::{self, Answer, End, Order, PlanFile, WireCause};
 use crate::engine::{Cause, Chain, Hands, Made, Permits, StageOutcome, Task};
 use crate::local::{LocalHands, tree_cause};
 use crate::tree::inspect::inspect;
@@ -126,6 +126,8 @@ impl<'a> RemoteHands<'a> {
                 look(&outbox, &place, &wanted).map_err(|error| fault("read an outbox", &error))?
             {
                 return match answer.failure {
+                    // Nobody but `conduct` stops a build: with this as the cause, a step would fail without a failure.
+                    Some(WireCause::Cancelled) => Err(fault("run a step", &io::Error::other("its pod stopped"))),
                     Some(cause) => Err(cause.into()),
                     None => self.adopt(task, &step),
                 };

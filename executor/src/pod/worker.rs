@@ -117,6 +117,8 @@ impl Worker<'_> {
         fs::create_dir_all(place.join("work"))?;
         let answer = match self.run(plan, order, &place, cancel) {
             Ok((size, entries)) => Answer { size, entries, failure: None },
+            // Being stopped is no answer: the pod that takes this one's place carries the order out.
+            Err(Cause::Cancelled) => return Ok(()),
             Err(cause) => Answer { size: 0, entries: 0, failure: Some(cause.into()) },
         };
         let _ = fs::remove_dir_all(place.join("work"));

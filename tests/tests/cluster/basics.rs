@@ -44,7 +44,7 @@ images: [{name: REPO/hello, tags: [latest, "v{{run}}"]}]
         );
     }
     let printed = ns.run("run", digest, &["cat", "/out/hello.txt"])?;
-    assert_eq!(printed, "made in buildkitsandbox by 0\n");
+    assert_eq!(printed, "made in slipway by 0\n");
     cluster.crane(&["validate", "--remote", &ns.image("hello")])?;
     // What `kubectl wait` and `kubectl get` show.
     ns.kubectl(&["wait", "imagebuild/hello", "--for=condition=Ready", "--timeout=5s"])?;
