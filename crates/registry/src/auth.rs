@@ -225,6 +225,14 @@ impl Auth {
 }
 
 impl Round {
+    /// Returns whose word a request had, for people.
+    pub(crate) fn whom(&self, had_header: bool) -> String {
+        match self.current().filter(|_| had_header) {
+            Some(found) => format!("the credentials of {}", found.origin),
+            None => "those without credentials".into(),
+        }
+    }
+
     fn current(&self) -> Option<&Found> {
         self.logins.as_ref()?.get(self.at)?.as_ref()
     }

@@ -151,7 +151,7 @@ fn translate(error: &OciDistributionError) -> What {
                     What::NotFound { message }
                 }
                 Some(OciErrorCode::Toomanyrequests) => What::TooManyRequests { retry_after: None, message },
-                Some(OciErrorCode::Denied) => What::Denied { as_whom: "us".into(), message },
+                Some(OciErrorCode::Denied) => What::Denied { as_whom: "these credentials".into(), message },
                 _ => What::Protocol(message),
             }
         }

@@ -152,7 +152,8 @@ impl Transport {
         let mut round = Round::default();
         loop {
             let header = self.auth.header(self, endpoint, access, &mut round).await?;
-            let (answer, is_origin) = self.follow(endpoint, call, header.as_ref()).await?;
+            let (mut answer, is_origin) = self.follow(endpoint, call, header.as_ref()).await?;
+            answer.whom = round.whom(header.is_some() && is_origin);
             let asked = answer.status() == StatusCode::UNAUTHORIZED
                 || (answer.status() == StatusCode::FORBIDDEN && round.has_more());
             if !(asked && is_origin) {
@@ -306,9 +307,10 @@ impl Transport {
 pub(crate) async fn refused(answer: Answer) -> What {
     let status = answer.status();
     let retry_after = answer.header(&RETRY_AFTER).and_then(retry::read_retry_after);
+    let as_whom = answer.whom.clone();
     let message = failure::message(answer).await;
     match status.as_u16() {
-        403 => What::Denied { as_whom: "us".into(), message },
+        403 => What::Denied { as_whom, message },
         404 => What::NotFound { message },
         429 => What::TooManyRequests { retry_after, message },
         _ => What::Status { status, retry_after, message },

@@ -218,6 +218,11 @@ async fn wrong_credentials_give_way_to_right_ones_and_to_none() {
     // The more specific entry is wrong, the other is right.
     let registry = of(&format!(r#""{host}/team":{wrong},"{host}":{right}"#));
     registry.push_blob(&target, &new, &b"new".to_vec(), &[]).await.unwrap();
+    public.fail("POST", "/uploads/", 1, Fault::Status(403, vec![], "no".into()));
+    let error =
+        registry.push_blob(&target, &Descriptor::of("x", b"1"), &b"1".to_vec(), &[]).await.unwrap_err();
+    let expected = format!("denies this to the credentials of `{host}` of {}: no", file.display());
+    assert!(error.to_string().contains(&expected), "{error}");
     // An identity token is exchanged.
     let registry = of(&format!(r#""{host}":{{"identitytoken":"{SECRET}"}}"#));
     registry.push_blob(&target, &Descriptor::of("x", b"2"), &b"2".to_vec(), &[]).await.unwrap();

@@ -108,7 +108,7 @@ async fn a_pull_gives_up_with_the_reason() {
         ("always too long", Fault::Body(vec![0; 300_000]), 2, "expected 200000 bytes, got more"),
         ("429 for an hour", status(429, &[("Retry-After", "3600")]), 1, "again in 3600 s"),
         ("404", status(404, &[]), 1, "not found: try later"),
-        ("403", status(403, &[]), 1, "denies this"),
+        ("403", status(403, &[]), 1, "denies this to those without credentials: try later"),
         ("400", status(400, &[]), 1, "answers 400 Bad Request: try later"),
     ];
     for (name, fault, requests, expected) in table {

@@ -27,14 +27,14 @@ const QUEUE: usize = 4;
 
 impl Registry {
     /// Uploads everything that `reader` gives and returns its digest and size. The reader is used on a thread where it may
-    /// block; an error of its is the push's.
+    /// block; an error of its is the push's. Does not count as one of [`crate::Settings::max_concurrency`] transfers: what
+    /// makes the stream may itself wait for one.
     pub async fn push_stream(
         &self,
         repository: &Reference,
         reader: impl Read + Send + 'static,
     ) -> Result<(Digest, u64), Error> {
         let transport = self.transport();
-        let _permit = transport.transfers.acquire().await;
         let endpoint = transport.registry(repository).await?;
         let access = push(&endpoint, repository);
         let subject = format!("a new blob of {}", repository.name());

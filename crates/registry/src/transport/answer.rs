@@ -13,11 +13,13 @@ pub(crate) struct Answer {
     response: Response,
     idle: Duration,
     read: u64,
+    /// Whose credentials the request had, for people.
+    pub(super) whom: String,
 }
 
 impl Answer {
     pub(super) fn new(response: Response, idle: Duration) -> Self {
-        Self { response, idle, read: 0 }
+        Self { response, idle, read: 0, whom: String::new() }
     }
 
     pub(crate) fn status(&self) -> StatusCode {
