@@ -30,6 +30,8 @@ cp /etc/ssl/certs/ca-certificates.crt /out/etc/ssl/certs/
 echo 'root:x:0:0:root:/root:/bin/sh' > /out/etc/passwd
 echo 'root:x:0:' > /out/etc/group
 echo 'hosts: files dns' > /out/etc/nsswitch.conf
+# Says that this container's own file system may be emptied and used as a root: see docs/design/isolation.md.
+touch /out/.slipway-disposable
 EOF
 
 FROM scratch AS executor
