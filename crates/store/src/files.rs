@@ -12,9 +12,16 @@ use slipway_oci::Digest;
 
 use crate::Error;
 
-/// Makes a directory and its parents; the store is for its owner's eyes only, and its root carries that.
+/// Makes a directory and its parents.
 pub(crate) fn make_dir(path: &Path) -> Result<(), Error> {
     fs::create_dir_all(path).map_err(|source| Error::io("create", path, source))
+}
+
+/// Sets a directory's permissions, whatever the process's umask says.
+pub(crate) fn set_mode(path: &Path, mode: u32) -> Result<(), Error> {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))
+        .map_err(|source| Error::io("change", path, source))
 }
 
 /// Returns a name that no other process and no other thread uses: process ids repeat between pods, so time is part of it.

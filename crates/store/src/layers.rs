@@ -60,6 +60,8 @@ impl Store {
         for path in [&writer.upper, &writer.work] {
             files::make_dir(path)?;
         }
+        // It becomes `/` of containers: users other than root must get in.
+        files::set_mode(&writer.upper, 0o755)?;
         Ok(writer)
     }
 

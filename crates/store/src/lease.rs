@@ -12,6 +12,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
+use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
 use slipway_oci::Digest;
@@ -19,6 +20,9 @@ use slipway_oci::Digest;
 use crate::blobs::blob_name;
 use crate::layers::layer_name;
 use crate::{Error, LayerId, Store, files};
+
+/// Linux writes what is dirty for half a minute; ten are enough for a slow disk.
+const WRITTEN_BACK: Duration = Duration::from_mins(10);
 
 /// This process's file. Made under a temporary name and locked before it is seen.
 #[derive(Debug)]
@@ -189,6 +193,9 @@ impl Store {
             let mut lines = text.lines();
             let same_boot = lines.next() == Some(boot_id().as_str());
             for made in unsettled(lines) {
+                if self.was_written_back(made) {
+                    continue;
+                }
                 if same_boot {
                     self.journal(|journal| journal.owes(made))?;
                 } else {
@@ -199,6 +206,12 @@ impl Store {
             files::remove(&path)?;
         }
         Ok(())
+    }
+
+    /// Tells whether a thing is so old that the kernel has written it by itself.
+    fn was_written_back(&self, name: &str) -> bool {
+        let time = files::last_used(&self.join(name));
+        time.and_then(|time| time.elapsed().ok()).is_some_and(|age| age > WRITTEN_BACK)
     }
 
     fn drop_suspect(&self, name: &str) -> Result<(), Error> {

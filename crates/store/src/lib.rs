@@ -71,6 +71,11 @@ impl Store {
     /// Opens a store for reading and writing, making it where there is none.
     pub fn open(root: impl AsRef<Path>) -> Result<Self, Error> {
         let root = root.as_ref();
+        if !root.exists() {
+            // Layers hold set-uid programs of whatever age: nobody else on this machine needs to reach them.
+            files::make_dir(root)?;
+            files::set_mode(root, 0o700)?;
+        }
         for directory in DIRECTORIES {
             files::make_dir(&root.join(directory))?;
         }

@@ -50,6 +50,16 @@ fn another_version_is_refused_and_left_alone() {
 }
 
 #[test]
+fn permissions_do_not_depend_on_the_umask() {
+    use std::os::unix::fs::PermissionsExt;
+    let (_directory, store) = store();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(store.root()), 0o700);
+    let writer = store.layer_writer(&LayerId::step(Digest::of("key"))).unwrap();
+    assert_eq!(mode(writer.fs()), 0o755);
+}
+
+#[test]
 fn blobs_are_named_by_content() {
     let (_directory, store) = store();
     let digest = store.put_blob(b"hello").unwrap();
@@ -276,10 +286,13 @@ fn collection_takes_the_oldest_and_spares_what_is_held() {
 fn what_was_made_before_a_crash_of_the_machine_is_dropped() {
     let (directory, store) = store();
     let root = directory.path().join("store");
-    let (kept, lost) = (LayerId::step(Digest::of("kept")), LayerId::step(Digest::of("lost")));
+    let [kept, lost, old] = ["kept", "lost", "old"].map(|name| LayerId::step(Digest::of(name)));
     put_layer(&store, kept, "x");
     store.settle().unwrap();
     put_layer(&store, lost, "x");
+    put_layer(&store, old, "x");
+    let hour = SystemTime::now() - Duration::from_hours(1);
+    fs::File::open(store.layer_dir(&old)).unwrap().set_modified(hour).unwrap();
     let blob = store.put_blob(b"torn").unwrap();
     drop(store);
     // Another process of the same boot finds all of it, and passes the doubt on.
@@ -294,6 +307,7 @@ fn what_was_made_before_a_crash_of_the_machine_is_dropped() {
     fs::write(&path, format!("another boot\n{rest}new blobs/../version\n")).unwrap();
     let after = Store::open(&root).unwrap();
     assert!(after.has_layer(&kept), "it was on the disk");
+    assert!(after.has_layer(&old), "the kernel has written it long since");
     assert!(!after.has_layer(&lost) && !after.has_blob(&blob));
     assert!(root.join("version").is_file());
     assert_eq!(files::names(&root.join("leases")).unwrap(), Vec::<String>::new());
