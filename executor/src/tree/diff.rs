@@ -128,6 +128,10 @@ fn keep_file(
     below: Option<(&UnionDir, Node)>,
 ) -> Result<bool, TreeError> {
     let Some((lower, node)) = below else { return Ok(true) };
+    if meta.is_file() && meta.nlink > 1 {
+        // The command gave it a second name, and a copy-up alone gives none: without this one the names would part.
+        return Ok(true);
+    }
     if !same_meta(meta, Some(&node.meta)) || meta.mtime != node.meta.mtime || meta.size != node.meta.size {
         return Ok(true);
     }
