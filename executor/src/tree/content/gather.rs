@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sha2::{Digest as _, Sha256};
 use slipway_graph::ContentFact;
@@ -26,42 +26,62 @@ const BATCH: usize = 64;
 /// Files from this size on go by themselves.
 const LARGE: u64 = 1 << 20;
 
-/// All that was found, in order.
+/// All that was found.
 #[derive(Default)]
 pub(super) struct Found {
-    entries: Mutex<Vec<Entry>>,
+    list: Mutex<List>,
+}
+
+#[derive(Default)]
+struct List {
+    /// In order. There may be a million of them, so each is small.
+    entries: Vec<Entry>,
+    /// Where selected things are in the tree.
+    tops: Vec<PathBuf>,
 }
 
 struct Entry {
     /// Below the selection.
-    path: PathBuf,
-    /// In the tree, for people.
-    shown: String,
-    header: Vec<u8>,
+    path: Box<Path>,
+    /// Below which of [`List::tops`].
+    top: u32,
+    is_dir: bool,
+    header: Box<[u8]>,
     /// Of a file's bytes and attributes; filled in by the threads.
     content: Option<Digest>,
 }
 
 impl Found {
+    fn lock(&self) -> MutexGuard<'_, List> {
+        self.list.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begins a selected thing.
+    fn begin(&self, top: PathBuf) -> u32 {
+        let mut list = self.lock();
+        list.tops.push(top);
+        list.tops.len() as u32 - 1
+    }
+
     fn push(&self, entry: Entry) -> usize {
-        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let entries = &mut self.lock().entries;
         entries.push(entry);
         entries.len() - 1
     }
 
     /// Sums up.
     pub(super) fn sum(self, listed: usize) -> ContentFact {
-        let entries = self.entries.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let list = self.list.into_inner().unwrap_or_else(PoisonError::into_inner);
         let mut hash = Sha256::new();
         hash.update(VERSION);
-        for entry in &entries {
+        for entry in &list.entries {
             framed(&mut hash, entry.path.as_os_str().as_bytes());
             framed(&mut hash, &entry.header);
             framed(&mut hash, entry.content.as_ref().map_or(&[][..], |digest| digest.bytes()));
         }
         let digest = Digest::from_bytes(hash.finalize().into());
-        let files = entries.iter().filter(|entry| !entry.shown.ends_with('/')).count();
-        let files = if files <= listed { list(&entries) } else { by_directory(&entries, listed) };
+        let files = list.entries.iter().filter(|entry| !entry.is_dir).count();
+        let files = if files <= listed { list.files() } else { list.by_directory(listed) };
         ContentFact { digest, files }
     }
 }
@@ -80,33 +100,47 @@ impl Entry {
     }
 }
 
-fn list(entries: &[Entry]) -> Vec<(String, Digest)> {
-    let files = entries.iter().filter(|entry| !entry.shown.ends_with('/'));
-    let mut files: Vec<_> = files.map(|entry| (entry.shown.clone(), entry.digest())).collect();
-    files.sort();
-    files.dedup();
-    files
-}
-
-/// Sums up by directory: as deep as the limit allows.
-fn by_directory(entries: &[Entry], listed: usize) -> Vec<(String, Digest)> {
-    for depth in (1..=4).rev() {
-        let mut sums: BTreeMap<String, Sha256> = BTreeMap::new();
-        for entry in entries.iter().filter(|entry| entry.shown != "/") {
-            let mut parts: Vec<&str> = entry.shown.trim_end_matches('/').split('/').collect();
-            let whole = parts.len() <= depth && !entry.shown.ends_with('/');
-            parts.truncate(depth);
-            let name = if whole { entry.shown.clone() } else { parts.join("/") + "/" };
-            let hash = sums.entry(name).or_default();
-            framed(hash, entry.shown.as_bytes());
-            framed(hash, entry.digest().bytes());
-        }
-        if sums.len() <= listed || depth == 1 {
-            let sums = sums.into_iter().take(listed);
-            return sums.map(|(name, hash)| (name, Digest::from_bytes(hash.finalize().into()))).collect();
-        }
+impl List {
+    /// Returns an entry's path in the tree, for people; a directory's ends with a slash.
+    fn shown(&self, entry: &Entry) -> String {
+        let top = &self.tops[entry.top as usize];
+        let path = if entry.path.as_os_str().is_empty() { top.clone() } else { top.join(&entry.path) };
+        let slash = if entry.is_dir { "/" } else { "" };
+        format!("{}{slash}", path.to_string_lossy())
     }
-    Vec::new()
+
+    fn files(&self) -> Vec<(String, Digest)> {
+        let files = self.entries.iter().filter(|entry| !entry.is_dir);
+        let mut files: Vec<_> = files.map(|entry| (self.shown(entry), entry.digest())).collect();
+        files.sort();
+        files.dedup();
+        files
+    }
+
+    /// Sums up by directory: as deep as the limit allows.
+    fn by_directory(&self, listed: usize) -> Vec<(String, Digest)> {
+        for depth in (1..=4).rev() {
+            let mut sums: BTreeMap<String, Sha256> = BTreeMap::new();
+            for entry in &self.entries {
+                let shown = self.shown(entry);
+                if shown == "/" {
+                    continue;
+                }
+                let mut parts: Vec<&str> = shown.trim_end_matches('/').split('/').collect();
+                let whole = parts.len() <= depth && !entry.is_dir;
+                parts.truncate(depth);
+                let name = if whole { shown.clone() } else { parts.join("/") + "/" };
+                let hash = sums.entry(name).or_default();
+                framed(hash, shown.as_bytes());
+                framed(hash, entry.digest().bytes());
+            }
+            if sums.len() <= listed || depth == 1 {
+                let sums = sums.into_iter().take(listed);
+                return sums.map(|(name, hash)| (name, Digest::from_bytes(hash.finalize().into()))).collect();
+            }
+        }
+        Vec::new()
+    }
 }
 
 /// Files of one directory to read.
@@ -126,7 +160,7 @@ impl Job for Batch<'_> {
             let digest = self.hashes.read(&self.dir, name, meta);
             digests.push((*index, digest.map_err(|source| TreeError::at("read", &self.path, name, source))?));
         }
-        let mut entries = self.found.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let entries = &mut self.found.lock().entries;
         for (index, digest) in digests {
             entries[index].content = Some(digest);
         }
@@ -152,7 +186,8 @@ pub(super) struct Gather<'a, 'p> {
     batch: Option<Batch<'a>>,
     /// Files with several names in one source: the first of them.
     names: HashMap<(u64, u64), PathBuf>,
-    sources: u64,
+    /// Which selected thing this is.
+    top: u32,
 }
 
 impl<'a, 'p> Gather<'a, 'p> {
@@ -162,16 +197,7 @@ impl<'a, 'p> Gather<'a, 'p> {
         pool: &'p Pool<Batch<'a>>,
         found: &'a Found,
     ) -> Self {
-        Self {
-            source,
-            hashes,
-            pool,
-            found,
-            levels: Vec::new(),
-            batch: None,
-            names: HashMap::new(),
-            sources: 0,
-        }
+        Self { source, hashes, pool, found, levels: Vec::new(), batch: None, names: HashMap::new(), top: 0 }
     }
 
     /// Gathers what a pattern selected. A file goes by the name that it gets, a directory's contents go by their own.
@@ -181,7 +207,6 @@ impl<'a, 'p> Gather<'a, 'p> {
         name: Option<&OsStr>,
         exclude: &Rules<'_>,
     ) -> Result<(), TreeError> {
-        self.begin();
         let place = &selected.place;
         let path = place.path();
         let in_tree = path.strip_prefix("/").unwrap_or(&path).to_owned();
@@ -189,21 +214,23 @@ impl<'a, 'p> Gather<'a, 'p> {
             if name.is_some_and(|name| exclude.down(Path::new(name)).ignored()) {
                 return Ok(());
             }
-            let below = PathBuf::from(name.unwrap_or_default());
-            return self.file(parent, found, node, below, &in_tree);
+            // A link's own path, and not that of what it leads to.
+            let written = selected.path.strip_prefix("/").unwrap_or(&selected.path);
+            self.begin(if name.is_some() { written.parent().unwrap_or(written) } else { written });
+            return self.file(parent, found, node, PathBuf::from(name.unwrap_or_default()));
         }
         let ignore = Rules::new(self.source.ignore).descend(&in_tree);
         let meta = *place.meta();
         let Some(dir) = place.clone().into_dir()? else { return Ok(()) };
         // The directory itself: its contents go to the destination, its own metadata does not.
-        self.mark("directory", &in_tree);
+        self.begin(&in_tree);
+        self.push(PathBuf::new(), true, b"directory".to_vec(), None);
         self.levels = vec![Level { dir, below: PathBuf::new(), meta, counted: true }];
         self.contents(&Here { in_tree, ignore, below: PathBuf::new(), exclude: exclude.clone() })
     }
 
     /// Gathers what `--parents` selects.
     pub(super) fn with_parents(&mut self, pattern: &str, exclude: &Rules<'_>) -> Result<(), TreeError> {
-        self.begin();
         let wanted = Wanted::new(self.source, pattern)?;
         let missing = || self.source.not_found(pattern, &wanted.base.join(&wanted.pattern).to_string_lossy());
         let literal = wanted.is_literal();
@@ -214,6 +241,7 @@ impl<'a, 'p> Gather<'a, 'p> {
         let Some(dir) = place.into_dir()? else { return Err(TreeError::NotADirectory { path: wanted.base }) };
         let in_tree = wanted.base.strip_prefix("/").unwrap_or(&wanted.base).to_owned();
         let ignore = Rules::new(self.source.ignore).descend(&in_tree);
+        self.begin(&in_tree);
         let here = Here { in_tree, ignore, below: PathBuf::new(), exclude: exclude.clone() };
         self.levels = vec![Level { dir, below: PathBuf::new(), meta, counted: true }];
         let found = match wanted.include()? {
@@ -231,20 +259,15 @@ impl<'a, 'p> Gather<'a, 'p> {
         self.pool.drain()
     }
 
-    fn begin(&mut self) {
+    fn begin(&mut self, top: &Path) {
         // Names of one file are kept within one source only.
         self.names.clear();
-        self.sources += 1;
+        self.top = self.found.begin(top.to_owned());
     }
 
-    fn mark(&self, what: &str, in_tree: &Path) {
-        let shown = format!("{}/", in_tree.to_string_lossy());
-        self.found.push(Entry {
-            path: PathBuf::new(),
-            shown,
-            header: what.as_bytes().to_vec(),
-            content: None,
-        });
+    fn push(&self, path: PathBuf, is_dir: bool, header: Vec<u8>, content: Option<Digest>) -> usize {
+        let (path, header) = (path.into_boxed_path(), header.into_boxed_slice());
+        self.found.push(Entry { path, top: self.top, is_dir, header, content })
     }
 
     fn contents(&mut self, here: &Here<'_>) -> Result<(), TreeError> {
@@ -265,7 +288,7 @@ impl<'a, 'p> Gather<'a, 'p> {
                 self.levels.pop();
             } else if !left_out {
                 self.count_levels()?;
-                self.file(&dir, &name, &node, child.below, &child.in_tree)?;
+                self.file(&dir, &name, &node, child.below)?;
             }
         }
         Ok(())
@@ -306,7 +329,7 @@ impl<'a, 'p> Gather<'a, 'p> {
             } else if matched.ignored() && !left_out {
                 found = true;
                 self.count_levels()?;
-                self.file(&dir, &name, &node, child.below, &child.in_tree)?;
+                self.file(&dir, &name, &node, child.below)?;
             }
         }
         Ok(found)
@@ -329,23 +352,13 @@ impl<'a, 'p> Gather<'a, 'p> {
             let level = &self.levels[index];
             let mut header = self.header(&level.meta, b'd');
             put_xattrs(&mut header, &level.dir.xattrs()?);
-            let path = level.dir.path();
-            let shown = format!("{}/", path.strip_prefix("/").unwrap_or(path).to_string_lossy());
-            self.found.push(Entry { path: level.below.clone(), shown, header, content: None });
+            self.push(level.below.clone(), true, header, None);
         }
         Ok(())
     }
 
-    fn file(
-        &mut self,
-        dir: &UnionDir,
-        name: &OsStr,
-        node: &Node,
-        below: PathBuf,
-        in_tree: &Path,
-    ) -> Result<(), TreeError> {
+    fn file(&mut self, dir: &UnionDir, name: &OsStr, node: &Node, below: PathBuf) -> Result<(), TreeError> {
         let meta = &node.meta;
-        let shown = in_tree.to_string_lossy().into_owned();
         let header = match meta.kind {
             Kind::File => {
                 let mut header = self.header(meta, b'f');
@@ -358,7 +371,7 @@ impl<'a, 'p> Gather<'a, 'p> {
                 }
                 header.extend_from_slice(&meta.size.to_le_bytes());
                 let known = self.hashes.known(meta);
-                let index = self.found.push(Entry { path: below, shown, header, content: known });
+                let index = self.push(below, false, header, known);
                 return if known.is_some() { Ok(()) } else { self.read(dir, name, node, index) };
             }
             Kind::Symlink => {
@@ -375,7 +388,7 @@ impl<'a, 'p> Gather<'a, 'p> {
                 header
             }
         };
-        self.found.push(Entry { path: below, shown, header, content: None });
+        self.push(below, false, header, None);
         Ok(())
     }
 
