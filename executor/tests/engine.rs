@@ -7,7 +7,9 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use slipway_executor::engine::survey::survey;
-use slipway_executor::engine::{Cause, Exit, Hands, Job, Made, Outcome, Permits, StageOutcome, StepState, Task, run};
+use slipway_executor::engine::{
+    Cause, Exit, Hands, Job, Made, Outcome, Permits, StageOutcome, StepState, Task, run,
+};
 use slipway_executor::event::Quiet;
 use slipway_graph::ir::{Graph, Op, StageId};
 use slipway_graph::{KnownFacts, Lowered, Request, lower};
@@ -32,8 +34,13 @@ impl Bed {
     fn build(&self, dockerfile: &str, hands: &Pretender<'_>) -> Outcome {
         let graph = graph(dockerfile);
         let targets = graph.outputs.iter().map(|output| output.stage).collect();
-        let job =
-            Job { graph: &graph, store: &self.store, targets, subject: "test".into(), events: Arc::new(Quiet) };
+        let job = Job {
+            graph: &graph,
+            store: &self.store,
+            targets,
+            subject: "test".into(),
+            events: Arc::new(Quiet),
+        };
         run(&job, hands, &Cancel::new())
     }
 }
@@ -83,7 +90,8 @@ impl Hands for Pretender<'_> {
             let mut count = here.lock().unwrap();
             *count += 1;
             changed.notify_all();
-            let (_count, waited) = changed.wait_timeout_while(count, Duration::from_secs(20), |n| *n < *wanted).unwrap();
+            let (_count, waited) =
+                changed.wait_timeout_while(count, Duration::from_secs(20), |n| *n < *wanted).unwrap();
             assert!(!waited.timed_out(), "the stages do not run side by side");
         }
         if task.step.title.contains("fail") {
@@ -133,7 +141,10 @@ fn a_failure_stops_the_build_and_keeps_what_is_done() {
     let outcome = bed.build("FROM scratch\nRUN one\nRUN fail\nRUN three\n", &hands);
     assert_eq!(hands.made(), ["RUN fail", "RUN one"]);
     let failed = &outcome.failures[0];
-    assert_eq!((failed.line, failed.exit_code(), failed.tail()), (3, Some(3), ["last words".to_owned()].as_slice()));
+    assert_eq!(
+        (failed.line, failed.exit_code(), failed.tail()),
+        (3, Some(3), ["last words".to_owned()].as_slice())
+    );
     let again = Pretender::new(&bed.store);
     bed.build("FROM scratch\nRUN one\nRUN fixed\nRUN three\n", &again);
     assert_eq!(again.made(), ["RUN fixed", "RUN three"]);

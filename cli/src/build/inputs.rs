@@ -32,7 +32,8 @@ pub(super) fn request(args: &Args) -> anyhow::Result<Request> {
         Some(stages) => NoCache::Stages(stages.iter().filter(|stage| !stage.is_empty()).cloned().collect()),
     };
     for host in &args.add_hosts {
-        let (name, address) = host.split_once([':', '=']).with_context(|| format!("`--add-host {host}` is not NAME:IP"))?;
+        let (name, address) =
+            host.split_once([':', '=']).with_context(|| format!("`--add-host {host}` is not NAME:IP"))?;
         let address = address.trim_start_matches('[').trim_end_matches(']');
         request.add_hosts.push((name.to_owned(), address.to_owned()));
     }
@@ -47,7 +48,9 @@ pub(super) fn request(args: &Args) -> anyhow::Result<Request> {
     };
     request.source_date_epoch = match request.build_args.get("SOURCE_DATE_EPOCH") {
         Some(text) if text.is_empty() => None,
-        Some(text) => Some(text.parse().with_context(|| format!("SOURCE_DATE_EPOCH `{text}` is not a number of seconds"))?),
+        Some(text) => Some(
+            text.parse().with_context(|| format!("SOURCE_DATE_EPOCH `{text}` is not a number of seconds"))?,
+        ),
         None => env::var("SOURCE_DATE_EPOCH").ok().and_then(|text| text.parse().ok()),
     };
     Ok(request)
@@ -131,7 +134,8 @@ pub(super) fn lent(args: &Args) -> anyhow::Result<Lent> {
 fn secret(text: &str) -> anyhow::Result<(String, SecretSource)> {
     let (mut id, mut file, mut variable) = (None, None, None);
     for part in text.split(',') {
-        let (key, value) = part.split_once('=').with_context(|| format!("`--secret {text}`: `{part}` is not KEY=VALUE"))?;
+        let (key, value) =
+            part.split_once('=').with_context(|| format!("`--secret {text}`: `{part}` is not KEY=VALUE"))?;
         match key.to_ascii_lowercase().as_str() {
             "id" => id = Some(value.to_owned()),
             "src" | "source" => file = Some(PathBuf::from(value)),
@@ -143,12 +147,14 @@ fn secret(text: &str) -> anyhow::Result<(String, SecretSource)> {
     let id = id.with_context(|| format!("`--secret {text}` has no id"))?;
     let source = match (file, variable) {
         (Some(path), _) => {
-            std::fs::metadata(&path).with_context(|| format!("`--secret {text}`: cannot read `{}`", path.display()))?;
+            std::fs::metadata(&path)
+                .with_context(|| format!("`--secret {text}`: cannot read `{}`", path.display()))?;
             SecretSource::File(path)
         }
         (None, variable) => {
             let name = variable.unwrap_or_else(|| id.clone());
-            let value = env::var(&name).with_context(|| format!("`--secret {text}`: the variable `{name}` is not set"))?;
+            let value = env::var(&name)
+                .with_context(|| format!("`--secret {text}`: the variable `{name}` is not set"))?;
             SecretSource::Value(value.into_bytes())
         }
     };

@@ -60,7 +60,9 @@ impl Live {
         let name_width = stages.iter().map(|stage| stage.name.chars().count()).max().unwrap_or(0).min(24);
         for stage in &stages {
             let bar = self.all.add(ProgressBar::new(stage.steps.len() as u64));
-            let style = ProgressStyle::with_template("{prefix} {bar:12.green/dim} {pos}/{len} {elapsed:>4.dim} {wide_msg}");
+            let style = ProgressStyle::with_template(
+                "{prefix} {bar:12.green/dim} {pos}/{len} {elapsed:>4.dim} {wide_msg}",
+            );
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━╸─"));
             bar.set_prefix(format!("{:name_width$}", stage.name));
             state.bars.push(bar);
@@ -143,7 +145,9 @@ impl Sink for Live {
             Event::Pull { image, layer, done, total } => {
                 let bar = state.pulls.entry(layer).or_insert_with(|| {
                     let bar = self.all.add(ProgressBar::new(total));
-                    bar.set_style(spinner("pull {msg} {bar:20.cyan/dim} {bytes}/{total_bytes} {bytes_per_sec}"));
+                    bar.set_style(spinner(
+                        "pull {msg} {bar:20.cyan/dim} {bytes}/{total_bytes} {bytes_per_sec}",
+                    ));
                     bar.set_message(image);
                     bar
                 });

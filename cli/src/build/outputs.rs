@@ -72,7 +72,9 @@ fn one(text: &str, outputs: &mut Outputs) -> anyhow::Result<()> {
             "rewrite-timestamp" => outputs.rewrite_timestamp = switch()?,
             "force-compression" | "platform-split" | "store" | "unpack" => drop(switch()?),
             _ if key.starts_with("annotation.") => {
-                outputs.annotations.push((key.trim_start_matches("annotation.").to_owned(), value.to_owned()));
+                outputs
+                    .annotations
+                    .push((key.trim_start_matches("annotation.").to_owned(), value.to_owned()));
             }
             _ => bail!("`{key}` is not known"),
         }
@@ -110,7 +112,8 @@ pub(super) fn names(args: &Args, outputs: &Outputs, graph: &Graph) -> anyhow::Re
     for text in &args.tags {
         let (place, name) = match text.split_once('=') {
             Some((target, name)) => {
-                let place = graph.outputs.iter().position(|output| output.target.eq_ignore_ascii_case(target));
+                let place =
+                    graph.outputs.iter().position(|output| output.target.eq_ignore_ascii_case(target));
                 (place.with_context(|| format!("`--tag {text}`: `{target}` is not among the targets"))?, name)
             }
             None => (last, text.as_str()),
@@ -141,7 +144,10 @@ mod tests {
         assert_eq!(read("type=oci,dest=x").expect("oci").exports, [Export::OciArchive("x".into())]);
         assert_eq!(read("type=oci,dest=x,tar=false").expect("oci").exports, [Export::OciFolder("x".into())]);
         assert_eq!(read("type=docker,dest=x").expect("docker").flavour, Flavour::Docker);
-        assert_eq!(read("type=image,push=true,compression=zstd").expect("zstd").shape.compression, Compression::ZSTD);
+        assert_eq!(
+            read("type=image,push=true,compression=zstd").expect("zstd").shape.compression,
+            Compression::ZSTD
+        );
         assert!(read("type=oci").is_err());
         assert!(read("type=nope,dest=x").is_err());
         assert!(read("type=tar,dest=x,colour=red").is_err());

@@ -29,7 +29,8 @@ impl Plain {
 pub(crate) fn label(stages: &[StageInfo], at: StepAt) -> (String, String) {
     let Some(stage) = stages.get(at.stage) else { return (format!("stage {}", at.stage), String::new()) };
     let place = stage.steps.iter().position(|step| step.step == at.step);
-    let title = place.and_then(|place| stage.steps.get(place)).map(|step| step.title.clone()).unwrap_or_default();
+    let title =
+        place.and_then(|place| stage.steps.get(place)).map(|step| step.title.clone()).unwrap_or_default();
     (format!("{} {}/{}", stage.name, place.map_or(0, |n| n + 1), stage.steps.len()), title)
 }
 
@@ -67,10 +68,16 @@ impl Sink for Plain {
                 let (label, title) = label(&state.stages, at);
                 format!("[{label}] CACHED {title}")
             }
-            Event::Waiting { at, for_stage } => format!("[{}] waits for {for_stage}", label(&state.stages, at).0),
+            Event::Waiting { at, for_stage } => {
+                format!("[{}] waits for {for_stage}", label(&state.stages, at).0)
+            }
             Event::Started { at, why } => {
                 let (label, title) = label(&state.stages, at);
-                if why.is_empty() { format!("[{label}] {title}") } else { format!("[{label}] {title}  ({why})") }
+                if why.is_empty() {
+                    format!("[{label}] {title}")
+                } else {
+                    format!("[{label}] {title}  ({why})")
+                }
             }
             Event::Output { at, line, .. } => {
                 let now = self.started.elapsed().as_secs_f64();
@@ -85,7 +92,9 @@ impl Sink for Plain {
                 let before = state.pulled.insert(layer.clone(), done);
                 match before {
                     None if done < total => format!("pull {image}: {} {}", short(&layer), bytes(total)),
-                    _ if done >= total && before != Some(done) => format!("pull {image}: {} done", short(&layer)),
+                    _ if done >= total && before != Some(done) => {
+                        format!("pull {image}: {} done", short(&layer))
+                    }
                     _ => return,
                 }
             }

@@ -97,8 +97,15 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let names = outputs::names(args, &outputs, &graph)?;
     progress.events.event(planned(&graph));
 
-    let work = Work { args, outputs: &outputs, names: &names, request: &request, store: &store, graph: &graph };
-    let images = PulledImages::new(&graph, &store, registry.clone(), runtime.handle().clone(), progress.events.clone());
+    let work =
+        Work { args, outputs: &outputs, names: &names, request: &request, store: &store, graph: &graph };
+    let images = PulledImages::new(
+        &graph,
+        &store,
+        registry.clone(),
+        runtime.handle().clone(),
+        progress.events.clone(),
+    );
     let mut shape = outputs.shape;
     shape.clamp = request.source_date_epoch.filter(|_| outputs.rewrite_timestamp);
     let forms = Forms::new(&store, shape);
@@ -112,7 +119,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         &images,
         &work.wanted(),
     );
-    let all_inputs = Inputs { graph: &graph, store: &store, images: &images, remotes: runtime.handle().clone(), contexts };
+    let all_inputs =
+        Inputs { graph: &graph, store: &store, images: &images, remotes: runtime.handle().clone(), contexts };
     let sandbox = LazySandbox::new(args.isolation, store.root(), progress.events.clone());
     let hands = LocalHands {
         store: &store,
@@ -157,7 +165,8 @@ fn say(text: &str) {
 
 /// What is built is told by this name: it explains misses against the last build of the same thing.
 fn subject(fetched: &Fetched, text: &DockerfileText) -> String {
-    let place = fetched.folder.as_ref().filter(|_| fetched.honours_ignore).map(|folder| folder.display().to_string());
+    let place =
+        fetched.folder.as_ref().filter(|_| fetched.honours_ignore).map(|folder| folder.display().to_string());
     format!("{}\n{}", place.unwrap_or_default(), text.path)
 }
 
@@ -203,7 +212,11 @@ fn exit_at_once() {
 }
 
 /// Brings the context and finds the Dockerfile.
-fn read_source(args: &Args, store: &Store, remotes: &tokio::runtime::Handle) -> anyhow::Result<(Fetched, DockerfileText)> {
+fn read_source(
+    args: &Args,
+    store: &Store,
+    remotes: &tokio::runtime::Handle,
+) -> anyhow::Result<(Fetched, DockerfileText)> {
     let stdin_file = args.file.as_deref() == Some("-");
     if args.context == "-" && stdin_file {
         bail!("standard input cannot be both the context and the Dockerfile");
@@ -254,15 +267,19 @@ fn contexts(
     let main = ContextTree { path: fetched.folder.clone().unwrap_or_default(), ignore: text.ignore.clone() };
     let mut trees = BTreeMap::from([("context".to_owned(), main)]);
     for given in &args.build_contexts {
-        let (name, value) = given.split_once('=').with_context(|| format!("`--build-context {given}` is not NAME=VALUE"))?;
+        let (name, value) =
+            given.split_once('=').with_context(|| format!("`--build-context {given}` is not NAME=VALUE"))?;
         if let Some(reference) = value.strip_prefix("docker-image://") {
             request.contexts.insert(name.to_owned(), NamedContext::Image(reference.to_owned()));
             continue;
         }
         if value.starts_with("oci-layout://") {
-            bail!("`--build-context {given}`: OCI layouts cannot be a context yet; push it to a registry and use docker-image://");
+            bail!(
+                "`--build-context {given}`: OCI layouts cannot be a context yet; push it to a registry and use docker-image://"
+            );
         }
-        let found = source::fetch(store, remotes, &source::parse(value)?).with_context(|| format!("--build-context {given}"))?;
+        let found = source::fetch(store, remotes, &source::parse(value)?)
+            .with_context(|| format!("--build-context {given}"))?;
         let ignore = found.folder.as_deref().filter(|_| found.honours_ignore).and_then(dockerfile::ignore_of);
         trees.insert(name.to_owned(), ContextTree { path: found.folder.unwrap_or_default(), ignore });
         request.contexts.insert(name.to_owned(), NamedContext::Tree);
@@ -335,14 +352,15 @@ impl Sandbox for LazySandbox {
         output: &mut dyn FnMut(Stream, &[u8]),
         cancel: &Cancel,
     ) -> Result<Finished, slipway_sandbox::Error> {
-        let chosen = self.chosen.get_or_init(|| match slipway_sandbox::choose(self.isolation, &self.scratch) {
-            Ok((sandbox, choice)) => {
-                let text = format!("isolation: {} ({})", choice.way.name(), choice.reason);
-                self.events.event(Event::Note { text });
-                Ok(sandbox)
-            }
-            Err(error) => Err(error.to_string()),
-        });
+        let chosen =
+            self.chosen.get_or_init(|| match slipway_sandbox::choose(self.isolation, &self.scratch) {
+                Ok((sandbox, choice)) => {
+                    let text = format!("isolation: {} ({})", choice.way.name(), choice.reason);
+                    self.events.event(Event::Note { text });
+                    Ok(sandbox)
+                }
+                Err(error) => Err(error.to_string()),
+            });
         match chosen {
             Ok(sandbox) => sandbox.run(spec, output, cancel),
             Err(text) => Err(slipway_sandbox::Error::NoWay(text.clone())),
@@ -365,7 +383,8 @@ impl Work<'_> {
     fn needs_image(&self, at: usize) -> bool {
         let asked = self.args.quiet || self.args.iidfile.is_some() || self.args.metadata_file.is_some();
         let last = at + 1 == self.graph.outputs.len();
-        !self.names[at].is_empty() || (last && (asked || self.outputs.exports.iter().any(export::Export::needs_blobs)))
+        !self.names[at].is_empty()
+            || (last && (asked || self.outputs.exports.iter().any(export::Export::needs_blobs)))
     }
 
     fn wanted(&self) -> Vec<Wanted> {
@@ -400,7 +419,10 @@ impl Work<'_> {
             }
             let style = Style {
                 flavour: self.outputs.flavour,
-                epoch: self.request.source_date_epoch.and_then(|seconds| Timestamp::from_second(seconds).ok()),
+                epoch: self
+                    .request
+                    .source_date_epoch
+                    .and_then(|seconds| Timestamp::from_second(seconds).ok()),
                 labels: BTreeMap::new(),
                 annotations: self.annotations(),
             };
@@ -461,7 +483,8 @@ impl Work<'_> {
             summary::metadata(path, images)?;
         }
         if let (Some(path), Some(image)) = (&self.args.iidfile, images.last()) {
-            std::fs::write(path, &image.digest).with_context(|| format!("cannot write `{}`", path.display()))?;
+            std::fs::write(path, &image.digest)
+                .with_context(|| format!("cannot write `{}`", path.display()))?;
         }
         if self.args.quiet {
             if let Some(digest) = digest {
@@ -478,7 +501,11 @@ impl Work<'_> {
         say(&summary::stages(&outcome.stages));
         say(&summary::images(images, largest));
         let took = super::plain::seconds(began.elapsed().as_secs_f64());
-        let kept = if images.is_empty() { "; the result is in the cache (name it with --tag, write it with --output)" } else { "" };
+        let kept = if images.is_empty() {
+            "; the result is in the cache (name it with --tag, write it with --output)"
+        } else {
+            ""
+        };
         say(&format!("done in {took}{kept}\n"));
         Ok(())
     }

@@ -21,7 +21,9 @@ impl HomeArgs {
         }
         let set = |name: &str| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
         let data = set("XDG_DATA_HOME").or_else(|| set("HOME").map(|home| home.join(".local/share")));
-        let data = data.context("neither --root, SLIPWAY_HOME, XDG_DATA_HOME nor HOME says where the cache should lie")?;
+        let data = data.context(
+            "neither --root, SLIPWAY_HOME, XDG_DATA_HOME nor HOME says where the cache should lie",
+        )?;
         Ok(data.join("slipway"))
     }
 }
@@ -30,11 +32,21 @@ impl HomeArgs {
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(crate) struct RegistryArgs {
     /// Asks this mirror first: `HOST=MIRROR`, or a mirror for docker.io. Also `SLIPWAY_MIRRORS`, separated by commas.
-    #[arg(long = "registry-mirror", value_name = "[HOST=]MIRROR", env = "SLIPWAY_MIRRORS", value_delimiter = ',')]
+    #[arg(
+        long = "registry-mirror",
+        value_name = "[HOST=]MIRROR",
+        env = "SLIPWAY_MIRRORS",
+        value_delimiter = ','
+    )]
     pub(crate) mirrors: Vec<String>,
 
     /// Speaks plain HTTP with this registry; loopback addresses need no word.
-    #[arg(long = "insecure-registry", value_name = "HOST", env = "SLIPWAY_INSECURE_REGISTRIES", value_delimiter = ',')]
+    #[arg(
+        long = "insecure-registry",
+        value_name = "HOST",
+        env = "SLIPWAY_INSECURE_REGISTRIES",
+        value_delimiter = ','
+    )]
     pub(crate) insecure: Vec<String>,
 
     /// Trusts the certificates in this file too.
@@ -64,7 +76,11 @@ impl RegistryArgs {
         settings.ca_files = self.ca.iter().cloned().collect();
         let docker = env::var_os("DOCKER_CONFIG").map(PathBuf::from);
         let docker = docker.or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".docker")));
-        settings.credential_files = docker.map(|folder| folder.join("config.json")).filter(|path| path.exists()).into_iter().collect();
+        settings.credential_files = docker
+            .map(|folder| folder.join("config.json"))
+            .filter(|path| path.exists())
+            .into_iter()
+            .collect();
         settings
     }
 }

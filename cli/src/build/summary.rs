@@ -113,7 +113,11 @@ pub(super) fn metadata(path: &Path, images: &[Image]) -> anyhow::Result<()> {
     let document = match images {
         [only] => one(only),
         // Several targets: one entry each, as `docker buildx bake` writes it.
-        several => several.iter().map(|image| (image.target.clone(), one(image))).collect::<serde_json::Map<_, _>>().into(),
+        several => several
+            .iter()
+            .map(|image| (image.target.clone(), one(image)))
+            .collect::<serde_json::Map<_, _>>()
+            .into(),
     };
     let text = serde_json::to_string_pretty(&document)?;
     std::fs::write(path, text + "\n").with_context(|| format!("cannot write `{}`", path.display()))

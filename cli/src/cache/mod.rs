@@ -112,7 +112,13 @@ fn du(store: &Store, verbose: bool, json: bool, out: &mut impl Write) -> anyhow:
         let (size, count) = usage.of(kind);
         writeln!(out, "{:>10}  {count:>6}  {}", bytes(size), name(kind))?;
     }
-    writeln!(out, "{:>10}  {:>6}  in all, {} free", bytes(usage.total()), usage.items.len(), bytes(usage.free))?;
+    writeln!(
+        out,
+        "{:>10}  {:>6}  in all, {} free",
+        bytes(usage.total()),
+        usage.items.len(),
+        bytes(usage.free)
+    )?;
     Ok(())
 }
 
@@ -130,8 +136,13 @@ fn removed(collected: &Collected, out: &mut impl Write) -> anyhow::Result<()> {
 /// Returns what a kind is called.
 fn name(kind: Kind) -> String {
     // Its name in JSON, in two words.
-    let word = serde_json::to_value(kind).ok().and_then(|value| value.as_str().map(ToOwned::to_owned)).unwrap_or_default();
-    let spaced = word.chars().flat_map(|c| if c.is_ascii_uppercase() { vec![' ', c.to_ascii_lowercase()] } else { vec![c] });
+    let word = serde_json::to_value(kind)
+        .ok()
+        .and_then(|value| value.as_str().map(ToOwned::to_owned))
+        .unwrap_or_default();
+    let spaced = word
+        .chars()
+        .flat_map(|c| if c.is_ascii_uppercase() { vec![' ', c.to_ascii_lowercase()] } else { vec![c] });
     spaced.collect::<String>().trim().to_owned()
 }
 
@@ -146,7 +157,8 @@ fn size(text: &str) -> anyhow::Result<u64> {
         "t" => 40,
         _ => bail!("`{text}` is not a size such as 500m or 20g"),
     };
-    let number: u64 = digits.parse().with_context(|| format!("`{text}` is not a size such as 500m or 20g"))?;
+    let number: u64 =
+        digits.parse().with_context(|| format!("`{text}` is not a size such as 500m or 20g"))?;
     Ok(number.saturating_mul(1 << shift))
 }
 
@@ -160,7 +172,8 @@ fn time(text: &str) -> anyhow::Result<Duration> {
         "d" => 24 * 3600,
         _ => bail!("`{text}` is not a time such as 30m, 48h or 7d"),
     };
-    let number: u64 = digits.parse().with_context(|| format!("`{text}` is not a time such as 30m, 48h or 7d"))?;
+    let number: u64 =
+        digits.parse().with_context(|| format!("`{text}` is not a time such as 30m, 48h or 7d"))?;
     Ok(Duration::from_secs(number.saturating_mul(unit)))
 }
 

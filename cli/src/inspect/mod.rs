@@ -57,7 +57,8 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     writeln!(out, "platform  {}/{}", config.os, config.architecture)?;
     writeln!(out, "created   {}", config.created.as_deref().unwrap_or("unknown"))?;
     writeln!(out, "size      {} in {} layers", bytes(total), found.manifest.layers.len())?;
-    let words = |words: &Option<Vec<String>>| words.as_ref().map(|words| format!("{words:?}")).unwrap_or_default();
+    let words =
+        |words: &Option<Vec<String>>| words.as_ref().map(|words| format!("{words:?}")).unwrap_or_default();
     for (name, value) in [
         ("user", config.config.user.clone()),
         ("workdir", config.config.working_dir.clone()),
@@ -71,7 +72,11 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     writeln!(out)?;
     let mut layers = found.manifest.layers.iter();
     for entry in &config.history {
-        let size = if entry.empty_layer { String::new() } else { layers.next().map(|layer| bytes(layer.size)).unwrap_or_default() };
+        let size = if entry.empty_layer {
+            String::new()
+        } else {
+            layers.next().map(|layer| bytes(layer.size)).unwrap_or_default()
+        };
         writeln!(out, "{size:>10}  {}", entry.created_by.as_deref().unwrap_or_default())?;
     }
     for layer in layers {

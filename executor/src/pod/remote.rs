@@ -127,7 +127,9 @@ impl<'a> RemoteHands<'a> {
             {
                 return match answer.failure {
                     // Nobody but `conduct` stops a build: with this as the cause, a step would fail without a failure.
-                    Some(WireCause::Cancelled) => Err(fault("run a step", &io::Error::other("its pod stopped"))),
+                    Some(WireCause::Cancelled) => {
+                        Err(fault("run a step", &io::Error::other("its pod stopped")))
+                    }
                     Some(cause) => Err(cause.into()),
                     None => self.adopt(task, &step),
                 };
