@@ -25,7 +25,7 @@ const BAD_DOCKERFILE: u8 = 1;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Exit codes: 0 a plan was made, 1 the Dockerfile has errors, 2 anything else.")]
 pub(crate) struct Args {
-    /// Folder with the Dockerfile; the build context.
+    /// Folder with the Dockerfile, the build context; `-` reads a Dockerfile from the standard input.
     #[arg(default_value = ".", value_name = "CONTEXT")]
     context: PathBuf,
     /// The Dockerfile; `-` reads it from the standard input [default: CONTEXT/Dockerfile].
