@@ -76,7 +76,7 @@ impl FetchError {
             Self::Transport { .. } => true,
             Self::Status { status, .. } => matches!(status, 408 | 429 | 500..=599),
             Self::Git { reason, .. } => {
-                ["Could not resolve", "timed out", "Connection refused", "early EOF", "unexpected disconnect"]
+                ["Could not resolve", "timed out", "Connection re", "early EOF", "unexpected disconnect", "returned error: 5"]
                     .iter()
                     .any(|sign| reason.contains(sign))
             }
