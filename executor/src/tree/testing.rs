@@ -197,3 +197,12 @@ fn show_dir(dir: &UnionDir, lines: &mut Vec<String>) {
 pub(crate) fn lines(text: &str) -> Vec<String> {
     text.lines().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect()
 }
+
+/// Ends a thread that disturbs a test, also when the test fails.
+pub(crate) struct Stop<'a>(pub(crate) &'a std::sync::atomic::AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, std::sync::atomic::Ordering::Relaxed);
+    }
+}

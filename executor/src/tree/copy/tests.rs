@@ -486,6 +486,7 @@ fn a_source_that_is_swapped_meanwhile_gives_nothing_from_outside() {
                 let _ = fs::rename(source.join("e"), source.join("d"));
             }
         });
+        let _stop = crate::tree::testing::Stop(&stop);
         let stack = LayerStack::plain(&source).unwrap();
         for _ in 0..1500 {
             let upper = tempfile::tempdir().unwrap();
@@ -505,6 +506,5 @@ fn a_source_that_is_swapped_meanwhile_gives_nothing_from_outside() {
                 assert!(text != "SECRET" || upper.path().join("n/d").is_symlink(), "{path}");
             }
         }
-        stop.store(true, std::sync::atomic::Ordering::Relaxed);
     });
 }
