@@ -61,29 +61,22 @@ pub(crate) fn run(access: &Access) -> Result<()> {
         bail!("{} of {} cases failed: {}", failed.len(), CASES.len(), failed.join(", "));
     }
     install::install(access)?;
-    builds_on_the_cluster(access)
-}
-
-/// The tests of Slipway itself, with what they need to reach the cluster.
-fn builds_on_the_cluster(access: &Access) -> Result<()> {
-    Command::new("cargo")
-        .current_dir(folders::checkout())
-        .args([
-            "test",
-            "--quiet",
-            "--locked",
-            "--package",
-            "slipway-tests",
-            "--features",
-            "cluster",
-            "--test",
-            "cluster",
-        ])
-        .args(["--", "--test-threads=4"])
+    let crane = parts::CRANE.ensure()?.join("crane");
+    let tests = |name: &str| {
+        let mut cargo = Command::new("cargo");
+        cargo
+            .current_dir(folders::checkout())
+            .args(["test", "--quiet", "--locked", "--package", "slipway-tests", "--features", "cluster"])
+            .args(["--test", name, "--", "--test-threads=4"]);
+        cargo
+    };
+    // Cases that need a base image were left out of the unit tests.
+    tests("conformance").env("SLIPWAY_TEST_REGISTRY", access.registry()).run()?;
+    tests("cluster")
         .env("KUBECONFIG", access.kubeconfig())
         .env("SLIPWAY_E2E_REGISTRY", access.registry())
         .env("SLIPWAY_KUBECTL", access.kubectl_program())
-        .env("SLIPWAY_CRANE", parts::CRANE.ensure()?.join("crane"))
+        .env("SLIPWAY_CRANE", crane)
         .run()
 }
 

@@ -75,11 +75,16 @@ impl FetchError {
         match self {
             Self::Transport { .. } => true,
             Self::Status { status, .. } => matches!(status, 408 | 429 | 500..=599),
-            Self::Git { reason, .. } => {
-                ["Could not resolve", "timed out", "Connection re", "early EOF", "unexpected disconnect", "returned error: 5"]
-                    .iter()
-                    .any(|sign| reason.contains(sign))
-            }
+            Self::Git { reason, .. } => [
+                "Could not resolve",
+                "timed out",
+                "Connection re",
+                "early EOF",
+                "unexpected disconnect",
+                "returned error: 5",
+            ]
+            .iter()
+            .any(|sign| reason.contains(sign)),
             _ => false,
         }
     }
