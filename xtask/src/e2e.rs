@@ -70,7 +70,11 @@ pub(crate) fn run(access: &Access) -> Result<()> {
             .args(["--test", name, "--", "--test-threads=4"]);
         cargo
     };
-    // Cases that need a base image were left out of the unit tests.
+    // Cases that need a base image were left out of the unit tests. They build with the program itself.
+    Command::new("cargo")
+        .current_dir(folders::checkout())
+        .args(["build", "--quiet", "--locked", "--package", "slipway-cli"])
+        .run()?;
     tests("conformance").env("SLIPWAY_TEST_REGISTRY", access.registry()).run()?;
     tests("cluster")
         .env("KUBECONFIG", access.kubeconfig())

@@ -44,6 +44,8 @@ pub fn run_command(
 ) -> Result<LayerMeta, Cause> {
     let base = hands.below(task)?;
     let user = users::run_user(&base, &op.user).map_err(tree_cause)?;
+    // Overlayfs shows the upper directory's own metadata as that of the root.
+    crate::tree::upper::prepare_root(places.upper, &base).map_err(tree_cause)?;
     let side = |name: &str| places.work.with_file_name(name);
     let root = Temporary(side("root"));
     let scratch = Temporary(side("mounts"));
