@@ -20,6 +20,7 @@ use slipway_dockerfile::{
     diagnostic::{Diagnostic, Severity},
     parse,
 };
+use slipway_graph::{Request, preview};
 
 use self::files::{Files, Location};
 use self::format::{Findings, Format};
@@ -146,9 +147,23 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 /// Puts the parser's findings and the checks' into one list, in the order of the file.
+///
+/// What only planning finds, such as stages that wait for each other, comes too, where it is not told already.
 fn all_findings(parsed: &slipway_dockerfile::Parsed, input: &CheckInput<'_>) -> Vec<Diagnostic> {
     let mut all = parsed.diagnostics.clone();
     all.extend(check(parsed, input));
+    if parsed.is_ok() {
+        let request = Request {
+            targets: input.target.iter().map(|target| (*target).to_owned()).collect(),
+            build_args: input.build_args.iter().cloned().collect(),
+            ..Request::new(slipway_oci::Platform::host())
+        };
+        let told: Vec<_> = all.iter().filter(|f| f.severity == Severity::Error).map(|f| f.span).collect();
+        let new = |problem: &Diagnostic| {
+            !told.iter().any(|span| span.start < problem.span.end && problem.span.start < span.end)
+        };
+        all.extend(preview(&parsed.file, &parsed.source, &request).into_iter().filter(new));
+    }
     all.sort_by_key(|finding| (finding.span.start, finding.span.end));
     all
 }

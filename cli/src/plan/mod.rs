@@ -91,6 +91,10 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         Ok(outline) => outline,
         Err(problems) => return report(&source, &parsed.source, &problems),
     };
+    let problems = slipway_graph::preview(&parsed.file, &parsed.source, &request);
+    if !problems.is_empty() {
+        return report(&source, &parsed.source, &problems);
+    }
     let text = render(&outline, args.format.into(), &source.name)
         .context("failed to draw the plan (text and json have no limit)")?;
     match args.output {

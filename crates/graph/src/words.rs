@@ -106,7 +106,12 @@ impl Words {
             }
             _ => "a literal `$` is written `\\$`".to_owned(),
         };
-        Diagnostic::error("bad-expansion", span, error.to_string()).help(help)
+        let text = error.to_string();
+        match error.kind {
+            ErrorKind::Required { .. } => Diagnostic::error("required-variable", span, text),
+            _ => Diagnostic::error("bad-expansion", span, text),
+        }
+        .help(help)
     }
 }
 

@@ -105,7 +105,7 @@ fn circles_and_references_downwards_are_errors_at_the_name() {
         ),
         (
             "ARG X=${Y:?say-y}\nFROM a",
-            "bad-expansion: Y: say-y | pass it with --build-arg Y=…, or give it a default @ ${Y:?say-y}",
+            "required-variable: Y: say-y | pass it with --build-arg Y=…, or give it a default @ ${Y:?say-y}",
         ),
     ] {
         assert_eq!(problems(text, &request()), [expected], "{text}");
