@@ -25,14 +25,11 @@ impl GitServer {
         let folder = std::env::temp_dir().join(format!("slipway-git-{}", std::process::id()));
         std::fs::create_dir_all(folder.join("repo"))?;
         let port = 19_418;
-        let child = Command::new("git")
-            .args([
-                "daemon",
-                "--reuseaddr",
-                "--export-all",
-                &format!("--listen={address}"),
-                &format!("--port={port}"),
-            ])
+        // The daemon itself, not `git daemon`: that one starts it as a child, which would outlive the test.
+        let programs = Command::new("git").arg("--exec-path").output()?.stdout;
+        let daemon = Path::new(String::from_utf8(programs)?.trim()).join("git-daemon");
+        let child = Command::new(daemon)
+            .args(["--reuseaddr", "--export-all", &format!("--listen={address}"), &format!("--port={port}")])
             .arg(format!("--base-path={}", folder.display()))
             .arg(&folder)
             .stdin(Stdio::null())
