@@ -40,13 +40,7 @@ pub async fn report(
     }
     for event in &plan.events {
         let mut note = event.note.clone();
-        if note.len() > 1000 {
-            let mut end = 1000;
-            while !note.is_char_boundary(end) {
-                end -= 1;
-            }
-            note.truncate(end);
-        }
+        note.truncate(note.floor_char_boundary(1000));
         let event = Event {
             type_: if event.warning { EventType::Warning } else { EventType::Normal },
             reason: event.reason.clone(),

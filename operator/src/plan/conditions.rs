@@ -44,11 +44,7 @@ pub mod reasons {
 pub(super) fn set(plan: &mut Plan, inputs: &Inputs, type_: &str, status: &str, reason: &str, message: &str) {
     let mut message = message.to_owned();
     if message.len() > 4096 {
-        let mut end = 4090;
-        while !message.is_char_boundary(end) {
-            end -= 1;
-        }
-        message.truncate(end);
+        message.truncate(message.floor_char_boundary(4090));
         message.push('…');
     }
     let conditions = &mut plan.status.conditions;
