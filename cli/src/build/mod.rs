@@ -1,12 +1,17 @@
 //! `slipway build`: builds images on this machine, without a daemon.
 
 mod args;
+mod context;
+mod finish;
 mod inputs;
 mod live;
 mod outputs;
 mod plain;
+mod progress;
 mod run;
+mod sandbox;
 pub(crate) mod settings;
+mod stop;
 mod summary;
 
 use std::process::ExitCode;
