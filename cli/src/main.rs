@@ -13,6 +13,7 @@ mod completions;
 mod inspect;
 mod man;
 mod plan;
+mod push;
 
 /// Checks, plans and builds multi-stage Dockerfiles.
 #[derive(Debug, Parser)]
@@ -28,6 +29,7 @@ enum Verb {
     Build(Box<build::Args>),
     Check(check::Args),
     Plan(plan::Args),
+    Push(push::Args),
     Cache(cache::Args),
     Inspect(inspect::Args),
     Completions(completions::Args),
@@ -47,6 +49,7 @@ fn main() -> ExitCode {
         Verb::Build(args) => build::run(*args),
         Verb::Check(args) => check::run(args),
         Verb::Plan(args) => plan::run(args),
+        Verb::Push(args) => push::run(args),
         Verb::Cache(args) => cache::run(args),
         Verb::Inspect(args) => inspect::run(args),
         Verb::Completions(args) => completions::run(args),

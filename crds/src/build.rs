@@ -58,9 +58,10 @@ pub struct ImageBuildSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     pub images: Vec<ImageSpec>,
-    /// What the images run on, for example `linux/amd64`; the node's own where empty.
+    /// What the images run on, for example `linux/amd64`; the node's own where empty. Several give an index. Commands of a
+    /// platform that the node cannot run fail, so compile in stages `FROM --platform=$BUILDPLATFORM`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 1))]
+    #[schemars(length(max = 16))]
     pub platforms: Vec<String>,
     /// Settings for single stages, by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -154,6 +154,21 @@ pub struct ImageStatus {
     /// How much smaller it is than the largest stage: `98.6%`.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub reduction: String,
+    /// The images of an index, where several platforms were built; sizes and layers above are those of the largest.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub platforms: Vec<ImagePlatform>,
+}
+
+/// One image of an index.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Default, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ImagePlatform {
+    /// What it runs on.
+    pub platform: String,
+    /// The digest of its manifest.
+    pub digest: String,
+    /// Its compressed size, for people.
+    pub size: String,
 }
 
 /// Where the time went, in seconds.

@@ -48,7 +48,7 @@ pub enum Stream {
 pub enum Event {
     /// The graph is known: the stages that will be looked at, in order.
     Planned {
-        /// The platform.
+        /// The platform, or the platforms with commas between them.
         platform: String,
         /// The stages.
         stages: Vec<StageInfo>,

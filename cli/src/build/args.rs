@@ -9,6 +9,9 @@ const EXAMPLES: &str = "Examples:
   slipway build -t registry.example/shop:1 --push .      build and push
   slipway build --target test --target prod -t shop .    build two targets in one go, the last one gets the name
   slipway build -o type=oci,dest=shop.oci -t shop .      write an OCI layout (also: docker, tar, local)
+  slipway build --platform linux/amd64,linux/arm64 -t registry.example/shop:1 --push .
+                                                         build for several platforms and push an index
+  slipway build --build-context base=oci-layout://base .  `FROM base` is the image in a folder
   slipway build --secret id=npm,src=$HOME/.npmrc .       lend a file to RUN --mount=type=secret,id=npm
   slipway build -f- . < Dockerfile                       read the Dockerfile from standard input
   slipway build https://git.example/shop.git#main:web    build a folder of a git repository";
@@ -37,7 +40,7 @@ pub(crate) struct Args {
     #[allow(clippy::struct_field_names)] // the name of the flag
     pub(crate) build_args: Vec<String>,
 
-    /// Adds a named context: a folder, `docker-image://REF`, `oci-layout://PATH`, or a git or http(s) URL.
+    /// Adds a named context: a folder, `docker-image://REF`, `oci-layout://PATH[:TAG|@DIGEST]`, or a git or http(s) URL.
     #[arg(long = "build-context", value_name = "NAME=VALUE")]
     pub(crate) build_contexts: Vec<String>,
 
@@ -49,9 +52,9 @@ pub(crate) struct Args {
     #[arg(long = "ssh", value_name = "SPEC")]
     pub(crate) ssh: Vec<String>,
 
-    /// The platform to build for. [default: this machine's]
-    #[arg(long, value_name = "OS/ARCH")]
-    pub(crate) platform: Option<String>,
+    /// The platform to build for; several, in a list or one by one, give an index of images. [default: this machine's]
+    #[arg(long = "platform", value_name = "OS/ARCH[/VARIANT],…", value_delimiter = ',')]
+    pub(crate) platforms: Vec<String>,
 
     /// Takes nothing from the cache; with a list, only for these stages.
     #[arg(long, value_name = "STAGE,…", num_args = 0..=1, require_equals = true, default_missing_value = "", value_delimiter = ',')]

@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use slipway_executor::inputs::ContextTree;
+use slipway_executor::layout::{self, Layout, LayoutError};
 use slipway_executor::plan::dockerfile::{self, DockerfileText};
 use slipway_executor::plan::source::{self, Fetched, Source};
 use slipway_graph::request::{NamedContext, Request};
+use slipway_oci::{Platform, Reference};
 use slipway_store::Store;
 
 use super::args::Args;
@@ -61,6 +63,7 @@ pub(super) fn read_source(
 pub(super) fn contexts(
     args: &Args,
     request: &mut Request,
+    platforms: &[Platform],
     fetched: &Fetched,
     text: &DockerfileText,
     store: &Store,
@@ -75,10 +78,13 @@ pub(super) fn contexts(
             request.contexts.insert(name.to_owned(), NamedContext::Image(reference.to_owned()));
             continue;
         }
-        if value.starts_with("oci-layout://") {
-            bail!(
-                "`--build-context {given}`: OCI layouts cannot be a context yet; push it to a registry and use docker-image://"
-            );
+        // Docker spells it with and without slashes.
+        if let Some(place) = value.strip_prefix("oci-layout:") {
+            let place = place.strip_prefix("//").unwrap_or(place);
+            let reference = layout_context(store, name, place, platforms)
+                .with_context(|| format!("--build-context {given}"))?;
+            request.contexts.insert(name.to_owned(), NamedContext::Image(reference.to_string()));
+            continue;
         }
         let found = source::fetch(store, remotes, &source::parse(value)?)
             .with_context(|| format!("--build-context {given}"))?;
@@ -87,6 +93,21 @@ pub(super) fn contexts(
         request.contexts.insert(name.to_owned(), NamedContext::Tree);
     }
     Ok(trees)
+}
+
+/// Brings the image of a layout into the store: for every platform that is built for, and for this machine.
+fn layout_context(
+    store: &Store,
+    name: &str,
+    place: &str,
+    platforms: &[Platform],
+) -> Result<Reference, LayoutError> {
+    let (path, selector) = layout::split(place);
+    let layout = Layout::open(&path)?;
+    let top = layout.find(&selector)?;
+    let mut wanted = platforms.to_vec();
+    wanted.push(Platform::host());
+    layout::import(store, &layout, &top, name, &wanted)
 }
 
 /// What is built is told by this name: it explains misses against the last build of the same thing.

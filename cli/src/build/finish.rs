@@ -6,20 +6,20 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 use jiff::Timestamp;
-use slipway_executor::assemble::export;
-use slipway_executor::assemble::image::{Parts, Style};
+use slipway_executor::assemble::bundle::{Bundle, Member};
+use slipway_executor::assemble::image::{Parts, Style, assemble};
 use slipway_executor::assemble::publish::{Publisher, Wanted};
-use slipway_executor::engine::Outcome;
+use slipway_executor::assemble::{AssembleError, export};
+use slipway_executor::engine::{Chain, Outcome};
 use slipway_executor::inputs::Inputs;
-use slipway_executor::{assemble, size};
+use slipway_executor::size;
 use slipway_graph::Graph;
-use slipway_graph::ir::StageId;
+use slipway_graph::ir::Output;
 use slipway_graph::request::Request;
 use slipway_oci::Reference;
 use slipway_store::Store;
 
 use super::args::Args;
-use super::inputs;
 use super::outputs::Outputs;
 use super::progress::say;
 use super::summary::{self, Image};
@@ -35,21 +35,23 @@ pub(super) struct Work<'a> {
 }
 
 impl Work<'_> {
-    /// Tells whether an output of the graph becomes an image, and not only a result in the cache.
-    fn needs_image(&self, at: usize) -> bool {
+    /// Tells whether a target becomes images, and not only a result in the cache.
+    fn needs_image(&self, target: usize) -> bool {
         let asked = self.args.quiet || self.args.iidfile.is_some() || self.args.metadata_file.is_some();
-        let last = at + 1 == self.graph.outputs.len();
-        !self.names[at].is_empty()
+        let last = target + 1 == self.names.len();
+        !self.names[target].is_empty()
             || (last && (asked || self.outputs.exports.iter().any(export::Export::needs_blobs)))
     }
 
     /// Returns the images that layers are packed and uploaded for while the build runs.
     pub(super) fn wanted(&self) -> Vec<Wanted> {
-        let of = |(at, output): (usize, &slipway_graph::ir::Output)| Wanted {
-            stage: output.stage,
-            repositories: if self.outputs.push { self.names[at].clone() } else { vec![] },
+        let of = |(at, group): (usize, &[Output])| {
+            let repositories = if self.outputs.push { self.names[at].clone() } else { vec![] };
+            let wanted =
+                move |output: &Output| Wanted { stage: output.stage, repositories: repositories.clone() };
+            group.iter().map(wanted).collect::<Vec<_>>()
         };
-        self.graph.outputs.iter().enumerate().filter(|(at, _)| self.needs_image(*at)).map(of).collect()
+        self.graph.targets().enumerate().filter(|(at, _)| self.needs_image(*at)).flat_map(of).collect()
     }
 
     /// Makes the images and brings them where they belong.
@@ -59,21 +61,65 @@ impl Work<'_> {
         publisher: &Publisher<'_>,
         inputs: &Inputs<'_>,
         outcome: &Outcome,
-    ) -> Result<Vec<Image>, assemble::AssembleError> {
+    ) -> Result<Vec<Image>, AssembleError> {
         let mut images = Vec::new();
-        let last = self.graph.outputs.len().saturating_sub(1);
-        for (at, output) in self.graph.outputs.iter().enumerate() {
-            let Some(tree) = outcome.trees.get(output.stage.0).and_then(Option::as_ref) else { continue };
+        let last = self.names.len().saturating_sub(1);
+        for (at, group) in self.graph.targets().enumerate() {
             let exports = if at == last { self.outputs.exports.as_slice() } else { &[] };
-            if exports.iter().any(|export| !export.needs_blobs()) {
-                let stack = inputs.stack(tree).map_err(assemble::AssembleError::Base)?;
-                for export in exports {
-                    export::files(export, &stack, self.request.source_date_epoch)?;
-                }
-            }
+            self.write_files(exports, group, inputs, outcome)?;
             if !self.needs_image(at) {
                 continue;
             }
+            let bundle = self.bundle(parts, group, outcome)?;
+            if exports.iter().any(export::Export::needs_blobs) {
+                for member in &bundle.members {
+                    publisher.fetch_base(member.stage, &member.ready)?;
+                }
+                for export in exports {
+                    export::image(self.store, export, &bundle, &self.names[at])?;
+                }
+            }
+            if self.outputs.push {
+                self.push(publisher, &bundle, &self.names[at])?;
+            }
+            let target = group.first().map(|output| output.target.clone()).unwrap_or_default();
+            let pushed = self.outputs.push && !self.names[at].is_empty();
+            images.extend(Image::new(target, &self.names[at], pushed, &bundle));
+        }
+        Ok(images)
+    }
+
+    /// Writes the outputs that are files and no image.
+    fn write_files(
+        &self,
+        exports: &[export::Export],
+        group: &[Output],
+        inputs: &Inputs<'_>,
+        outcome: &Outcome,
+    ) -> Result<(), AssembleError> {
+        if exports.iter().all(export::Export::needs_blobs) {
+            return Ok(());
+        }
+        let stack = |output: &Output| {
+            let tree = tree(outcome, output)?;
+            let stack = inputs.stack(tree).map_err(AssembleError::Base)?;
+            Ok::<_, AssembleError>((self.outputs.folder(&output.platform, group.len()), stack))
+        };
+        let stacks = group.iter().map(stack).collect::<Result<Vec<_>, _>>()?;
+        let trees: Vec<export::Files<'_>> =
+            stacks.iter().map(|(folder, stack)| export::Files { folder: folder.clone(), stack }).collect();
+        exports.iter().try_for_each(|export| export::files(export, &trees, self.request.source_date_epoch))
+    }
+
+    /// Makes the images of a target, and the index over them where there are several.
+    fn bundle(
+        &self,
+        parts: &Parts<'_>,
+        group: &[Output],
+        outcome: &Outcome,
+    ) -> Result<Bundle, AssembleError> {
+        let mut members = Vec::new();
+        for output in group {
             let style = Style {
                 flavour: self.outputs.flavour,
                 epoch: self
@@ -81,54 +127,29 @@ impl Work<'_> {
                     .source_date_epoch
                     .and_then(|seconds| Timestamp::from_second(seconds).ok()),
                 labels: BTreeMap::new(),
-                annotations: self.annotations(),
+                annotations: self.outputs.notes.manifest(&output.platform),
             };
-            let ready = assemble::image::assemble(parts, output.stage, tree, &style)?;
-            if exports.iter().any(export::Export::needs_blobs) {
-                publisher.fetch_base(output.stage, &ready)?;
-                for export in exports {
-                    export::image(self.store, export, &ready, &self.graph.platform, &self.names[at])?;
-                }
-            }
-            if self.outputs.push {
-                self.push(publisher, output.stage, &ready, &self.names[at])?;
-            }
-            images.push(Image {
-                target: output.target.clone(),
-                names: self.names[at].iter().map(Reference::familiar).collect(),
-                pushed: self.outputs.push && !self.names[at].is_empty(),
-                digest: ready.digest.to_string(),
-                config_digest: ready.config.digest.to_string(),
-                media_type: ready.media_type.clone(),
-                manifest_size: ready.manifest.len() as u64,
-                size: ready.size(),
-                unpacked: ready.unpacked,
-                layers: ready.layers.iter().map(|layer| layer.size).collect(),
-            });
+            let ready = assemble(parts, output, tree(outcome, output)?, &style)?;
+            members.push(Member { platform: output.platform.clone(), stage: output.stage, ready });
         }
-        Ok(images)
-    }
-
-    fn annotations(&self) -> BTreeMap<String, String> {
-        let given = inputs::pairs(&self.args.annotations, "--annotation").unwrap_or_default();
-        given.into_iter().chain(self.outputs.annotations.iter().cloned()).collect()
+        let notes = self.outputs.notes.index(&self.graph.platforms);
+        Bundle::new(self.store, members, self.outputs.flavour, &notes)
     }
 
     /// Pushes to each repository once, with all its tags.
     fn push(
         &self,
         publisher: &Publisher<'_>,
-        stage: StageId,
-        ready: &assemble::Ready,
+        bundle: &Bundle,
         names: &[Reference],
-    ) -> Result<(), assemble::AssembleError> {
+    ) -> Result<(), AssembleError> {
         let mut repositories: BTreeMap<String, (Reference, Vec<String>)> = BTreeMap::new();
         for name in names {
             let (_, tags) = repositories.entry(name.name()).or_insert_with(|| (name.clone(), vec![]));
             tags.extend(name.tag().filter(|_| !self.outputs.by_digest).map(ToOwned::to_owned));
         }
         for (repository, tags) in repositories.values() {
-            publisher.push(stage, ready, repository, tags)?;
+            publisher.push_bundle(bundle, repository, tags)?;
         }
         Ok(())
     }
@@ -166,4 +187,9 @@ impl Work<'_> {
         say(&format!("done in {took}{kept}\n"));
         Ok(())
     }
+}
+
+/// Returns what a target's stage made.
+fn tree<'o>(outcome: &'o Outcome, output: &Output) -> Result<&'o Chain, AssembleError> {
+    outcome.trees.get(output.stage.0).and_then(Option::as_ref).ok_or(AssembleError::Died)
 }

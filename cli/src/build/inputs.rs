@@ -12,16 +12,22 @@ use slipway_oci::Platform;
 
 use super::args::{Args, NetworkMode};
 
-/// Fills in what a graph is asked for.
-pub(super) fn request(args: &Args) -> anyhow::Result<Request> {
-    let platform = match &args.platform {
-        Some(text) if text.contains(',') => {
-            bail!("`--platform {text}`: one platform at a time; build the others in calls of their own")
+/// Returns the platforms to build for, each once; this machine's where none is named. `local` is this machine's.
+pub(super) fn platforms(args: &Args) -> anyhow::Result<Vec<Platform>> {
+    let mut platforms = Vec::new();
+    for text in args.platforms.iter().map(|text| text.trim()).filter(|text| !text.is_empty()) {
+        let platform = if text == "local" { Platform::host() } else { text.parse().context("--platform")? };
+        if !platforms.contains(&platform) {
+            platforms.push(platform);
         }
-        Some(text) => text.parse()?,
-        None => Platform::host(),
-    };
-    let mut request = Request::new(platform);
+    }
+    Ok(if platforms.is_empty() { vec![Platform::host()] } else { platforms })
+}
+
+/// Fills in what a graph is asked for.
+pub(super) fn request(args: &Args, platforms: &[Platform]) -> anyhow::Result<Request> {
+    let first = platforms.first().cloned().unwrap_or_else(Platform::host);
+    let mut request = Request::new(first);
     request.build_platform = Platform::host();
     request.targets.clone_from(&args.targets);
     request.build_args = build_args(&args.build_args)?;

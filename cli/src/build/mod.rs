@@ -1,5 +1,6 @@
 //! `slipway build`: builds images on this machine, without a daemon.
 
+mod annotations;
 mod args;
 mod context;
 mod finish;
@@ -7,7 +8,7 @@ mod inputs;
 mod live;
 mod outputs;
 mod plain;
-mod progress;
+pub(crate) mod progress;
 mod run;
 mod sandbox;
 pub(crate) mod settings;
@@ -16,7 +17,7 @@ mod summary;
 
 use std::process::ExitCode;
 
-pub(crate) use args::Args;
+pub(crate) use args::{Args, Progress as ProgressStyle};
 pub(crate) use plain::bytes;
 
 /// Runs the verb.

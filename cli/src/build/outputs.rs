@@ -6,10 +6,11 @@ use anyhow::{Context as _, bail};
 use slipway_executor::assemble::export::Export;
 use slipway_executor::assemble::forms::Shape;
 use slipway_graph::Graph;
-use slipway_oci::Reference;
 use slipway_oci::compress::Compression;
 use slipway_oci::media::Flavour;
+use slipway_oci::{Platform, Reference};
 
+use super::annotations::Notes;
 use super::args::Args;
 
 /// Where everything goes.
@@ -29,17 +30,47 @@ pub(super) struct Outputs {
     pub(super) flavour: Flavour,
     /// `rewrite-timestamp`.
     pub(super) rewrite_timestamp: bool,
-    /// Annotations that an output gave.
-    pub(super) annotations: Vec<(String, String)>,
+    /// Annotations, of outputs and of `--annotation`.
+    pub(super) notes: Notes,
+    /// Whether `tar` and `local` have a folder a platform; where several are built, if nothing is said.
+    pub(super) split: Option<bool>,
 }
 
 /// Reads the flags.
-pub(super) fn read(args: &Args) -> anyhow::Result<Outputs> {
+pub(super) fn read(args: &Args, platforms: &[Platform]) -> anyhow::Result<Outputs> {
     let mut outputs = Outputs { push: args.push, ..Outputs::default() };
     for text in &args.outputs {
         one(text, &mut outputs).with_context(|| format!("`--output {text}`"))?;
     }
+    for text in &args.annotations {
+        outputs.notes.of_flag(text).with_context(|| format!("`--annotation {text}`"))?;
+    }
+    if platforms.len() > 1 {
+        for export in &outputs.exports {
+            if matches!(export, Export::DockerArchive(_)) {
+                bail!(
+                    "`type=docker`: a docker archive holds an image for one platform; write type=oci, or give one --platform"
+                );
+            }
+        }
+        if outputs.split == Some(false) {
+            bail!(
+                "`platform-split=false`: the files of several platforms would overwrite each other; give one --platform"
+            );
+        }
+    } else if outputs.notes.needs_index() {
+        bail!(
+            "an annotation of the index needs an index: build for several platforms, or annotate the manifest"
+        );
+    }
     Ok(outputs)
+}
+
+impl Outputs {
+    /// Returns the folder of an output of plain files for a platform; empty for the output itself.
+    pub(super) fn folder(&self, platform: &Platform, platforms: usize) -> String {
+        if self.split.unwrap_or(platforms > 1) { platform.folder() } else { String::new() }
+    }
 }
 
 fn one(text: &str, outputs: &mut Outputs) -> anyhow::Result<()> {
@@ -70,12 +101,9 @@ fn one(text: &str, outputs: &mut Outputs) -> anyhow::Result<()> {
             "compression-level" => level = Some(value.parse()?),
             "oci-mediatypes" => docker_types = Some(!switch()?),
             "rewrite-timestamp" => outputs.rewrite_timestamp = switch()?,
-            "force-compression" | "platform-split" | "store" | "unpack" => drop(switch()?),
-            _ if key.starts_with("annotation.") => {
-                outputs
-                    .annotations
-                    .push((key.trim_start_matches("annotation.").to_owned(), value.to_owned()));
-            }
+            "platform-split" => outputs.split = Some(switch()?),
+            "force-compression" | "store" | "unpack" => drop(switch()?),
+            _ if key.starts_with("annotation") => outputs.notes.of_output(key, value)?,
             _ => bail!("`{key}` is not known"),
         }
     }
@@ -105,15 +133,16 @@ fn one(text: &str, outputs: &mut Outputs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Returns the names of each output of the graph. `TARGET=name` is for one; plain names are for the last one.
+/// Returns the names of each target of the graph. `TARGET=name` is for one; plain names are for the last one.
 pub(super) fn names(args: &Args, outputs: &Outputs, graph: &Graph) -> anyhow::Result<Vec<Vec<Reference>>> {
-    let mut names = vec![Vec::new(); graph.outputs.len()];
+    let targets: Vec<&str> =
+        graph.targets().filter_map(|group| Some(group.first()?.target.as_str())).collect();
+    let mut names = vec![Vec::new(); targets.len()];
     let last = names.len().saturating_sub(1);
     for text in &args.tags {
         let (place, name) = match text.split_once('=') {
             Some((target, name)) => {
-                let place =
-                    graph.outputs.iter().position(|output| output.target.eq_ignore_ascii_case(target));
+                let place = targets.iter().position(|known| known.eq_ignore_ascii_case(target));
                 (place.with_context(|| format!("`--tag {text}`: `{target}` is not among the targets"))?, name)
             }
             None => (last, text.as_str()),

@@ -8,23 +8,23 @@ use slipway_executor::engine::{Excerpt, Outcome};
 use slipway_executor::event::{Event, Events, Quiet, StageInfo, StepInfo};
 use slipway_graph::Graph;
 
-use super::args::{self, Args};
+use super::args;
 use super::live::Live;
 use super::plain::{Json, Plain};
 use super::stop::{FAILED, STOPPED};
 
 /// How progress is shown.
-pub(super) struct Progress {
-    pub(super) events: Events,
+pub(crate) struct Progress {
+    pub(crate) events: Events,
     live: Option<Arc<Live>>,
 }
 
 impl Progress {
-    pub(super) fn new(args: &Args) -> Self {
+    pub(crate) fn new(how: args::Progress, quiet: bool) -> Self {
         let plain = || Self { events: Arc::new(Plain::new()), live: None };
         let terminal = io::stderr().is_terminal();
-        match args.progress {
-            _ if args.quiet => Self { events: Arc::new(Quiet), live: None },
+        match how {
+            _ if quiet => Self { events: Arc::new(Quiet), live: None },
             args::Progress::Json => Self { events: Arc::new(Json::new()), live: None },
             args::Progress::Auto | args::Progress::Tty if terminal => Self::live(),
             args::Progress::Plain | args::Progress::Auto | args::Progress::Tty => plain(),
@@ -39,7 +39,7 @@ impl Progress {
     }
 
     /// Takes a live view off the terminal.
-    pub(super) fn finish(&self) {
+    pub(crate) fn finish(&self) {
         if let Some(live) = &self.live {
             live.finish();
         }
@@ -55,7 +55,7 @@ pub(super) fn planned(graph: &Graph) -> Event {
             .map(|(number, step)| StepInfo { step: number, title: step.title.clone(), line: step.line })
             .collect(),
     };
-    Event::Planned { platform: graph.platform.to_string(), stages: graph.stages.iter().map(info).collect() }
+    Event::Planned { platform: graph.platforms_line(), stages: graph.stages.iter().map(info).collect() }
 }
 
 /// Shows why a build failed, and returns its exit code.

@@ -34,18 +34,19 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let began = Instant::now();
     // Before any thread is started: an ordinary user becomes root of a user namespace.
     slipway_sandbox::enter_user_namespace().context("cannot build as this user")?;
-    let outputs = outputs::read(args)?;
-    let mut request = inputs::request(args)?;
+    let platforms = inputs::platforms(args)?;
+    let outputs = outputs::read(args, &platforms)?;
+    let mut request = inputs::request(args, &platforms)?;
     let lent = inputs::lent(args)?;
     let store = Store::open(args.home.folder()?).context("cannot open the cache")?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let registry = Arc::new(Registry::new(args.registry.settings())?);
-    let progress = Progress::new(args);
+    let progress = Progress::new(args.progress, args.quiet);
     let cancel = Cancel::new();
     stop_on_signal(&runtime, &cancel);
 
     let (fetched, text) = read_source(args, &store, runtime.handle())?;
-    let contexts = contexts(args, &mut request, &fetched, &text, &store, runtime.handle())?;
+    let contexts = contexts(args, &mut request, &platforms, &fetched, &text, &store, runtime.handle())?;
     let parsed = slipway_dockerfile::parse(&text.bytes);
     let source_text = String::from_utf8_lossy(&text.bytes).into_owned();
     let colour = io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none();
@@ -65,7 +66,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         contexts: contexts.clone(),
         hashes: slipway_executor::plan::known_hashes(&store),
     };
-    let graph = match planner.graph(&parsed.file, &source_text, &request) {
+    let graph = match planner.graph(&parsed.file, &source_text, &request, &platforms) {
         Ok(graph) => graph,
         Err(PlanError::Dockerfile { problems }) => {
             progress.finish();

@@ -5,7 +5,9 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use serde_json::json;
+use slipway_executor::assemble::bundle::{Bundle, Member};
 use slipway_executor::engine::{StageOutcome, StepState};
+use slipway_oci::Reference;
 
 use super::plain::{bytes, seconds};
 
@@ -15,13 +17,54 @@ pub(super) struct Image {
     pub(super) target: String,
     pub(super) names: Vec<String>,
     pub(super) pushed: bool,
+    /// The digest that its names stand for: of the index where there is one.
     pub(super) digest: String,
-    pub(super) config_digest: String,
-    pub(super) media_type: String,
-    pub(super) manifest_size: u64,
-    pub(super) size: u64,
-    pub(super) unpacked: u64,
-    pub(super) layers: Vec<u64>,
+    media_type: String,
+    document_size: u64,
+    /// True where several platforms were built.
+    is_index: bool,
+    /// The images, one a platform.
+    platforms: Vec<PlatformImage>,
+}
+
+/// An image for one platform.
+#[derive(Clone, Debug)]
+struct PlatformImage {
+    platform: String,
+    digest: String,
+    config_digest: String,
+    media_type: String,
+    manifest_size: u64,
+    size: u64,
+    unpacked: u64,
+    layers: Vec<u64>,
+}
+
+impl Image {
+    /// Tells what is to be known of a target's images; nothing of none.
+    pub(super) fn new(target: String, names: &[Reference], pushed: bool, bundle: &Bundle) -> Option<Self> {
+        let top = bundle.top()?;
+        let platform = |member: &Member| PlatformImage {
+            platform: member.platform.to_string(),
+            digest: member.ready.digest.to_string(),
+            config_digest: member.ready.config.digest.to_string(),
+            media_type: member.ready.media_type.clone(),
+            manifest_size: member.ready.manifest.len() as u64,
+            size: member.ready.size(),
+            unpacked: member.ready.unpacked,
+            layers: member.ready.layers.iter().map(|layer| layer.size).collect(),
+        };
+        Some(Self {
+            target,
+            names: names.iter().map(Reference::familiar).collect(),
+            pushed,
+            digest: top.digest.to_string(),
+            media_type: top.media_type,
+            document_size: top.bytes.len() as u64,
+            is_index: bundle.index.is_some(),
+            platforms: bundle.members.iter().map(platform).collect(),
+        })
+    }
 }
 
 /// Lays out rows in columns; the first column to the left, numbers to the right where `right` says so.
@@ -74,41 +117,77 @@ pub(super) fn images(images: &[Image], largest: u64) -> String {
         let name = if image.names.is_empty() { image.target.clone() } else { image.names.join(", ") };
         let verb = if image.pushed { "pushed" } else { "built" };
         let _ = writeln!(out, "{verb} {name}");
-        let _ = writeln!(out, "  digest   {}", image.digest);
-        let sizes: Vec<String> = image.layers.iter().map(|size| bytes(*size)).collect();
-        let _ = writeln!(
-            out,
-            "  size     {} compressed, {} unpacked, {} layer{}{}",
-            bytes(image.size),
-            bytes(image.unpacked),
-            image.layers.len(),
-            if image.layers.len() == 1 { "" } else { "s" },
-            if sizes.is_empty() { String::new() } else { format!(" ({})", sizes.join(" + ")) },
-        );
-        if largest > image.unpacked && largest > 0 {
-            #[allow(clippy::cast_precision_loss)] // one decimal is shown
-            let percent = 100.0 * (1.0 - image.unpacked as f64 / largest as f64);
-            let _ = writeln!(out, "  smaller  by {percent:.1}% than the largest stage ({})", bytes(largest));
+        if image.is_index {
+            let _ = writeln!(out, "  index    {}", image.digest);
+        }
+        for platform in &image.platforms {
+            if image.is_index {
+                let _ = writeln!(out, "  {}", platform.platform);
+            }
+            block(&mut out, if image.is_index { "    " } else { "  " }, platform, largest);
         }
     }
     out
 }
 
+/// Writes the lines on the image for one platform.
+fn block(out: &mut String, indent: &str, image: &PlatformImage, largest: u64) {
+    let _ = writeln!(out, "{indent}digest   {}", image.digest);
+    let sizes: Vec<String> = image.layers.iter().map(|size| bytes(*size)).collect();
+    let _ = writeln!(
+        out,
+        "{indent}size     {} compressed, {} unpacked, {} layer{}{}",
+        bytes(image.size),
+        bytes(image.unpacked),
+        image.layers.len(),
+        if image.layers.len() == 1 { "" } else { "s" },
+        if sizes.is_empty() { String::new() } else { format!(" ({})", sizes.join(" + ")) },
+    );
+    if largest > image.unpacked && largest > 0 {
+        #[allow(clippy::cast_precision_loss)] // one decimal is shown
+        let percent = 100.0 * (1.0 - image.unpacked as f64 / largest as f64);
+        let _ =
+            writeln!(out, "{indent}smaller  by {percent:.1}% than the largest stage ({})", bytes(largest));
+    }
+}
+
 /// Writes what `--metadata-file` asks for, in the words of BuildKit where it has them.
 pub(super) fn metadata(path: &Path, images: &[Image]) -> anyhow::Result<()> {
     let one = |image: &Image| {
-        json!({
+        let mut document = json!({
             "containerimage.digest": image.digest,
-            "containerimage.config.digest": image.config_digest,
             "containerimage.descriptor": {
-                "mediaType": image.media_type, "digest": image.digest, "size": image.manifest_size,
+                "mediaType": image.media_type, "digest": image.digest, "size": image.document_size,
             },
             "image.name": image.names.join(","),
             "slipway.target": image.target,
-            "slipway.size": image.size,
-            "slipway.unpacked": image.unpacked,
-            "slipway.layers": image.layers,
-        })
+        });
+        match image.platforms.as_slice() {
+            [only] if !image.is_index => {
+                document["containerimage.config.digest"] = json!(only.config_digest);
+                document["slipway.size"] = json!(only.size);
+                document["slipway.unpacked"] = json!(only.unpacked);
+                document["slipway.layers"] = json!(only.layers);
+            }
+            several => {
+                let platform = |image: &PlatformImage| {
+                    let document = json!({
+                        "containerimage.digest": image.digest,
+                        "containerimage.config.digest": image.config_digest,
+                        "containerimage.descriptor": {
+                            "mediaType": image.media_type, "digest": image.digest, "size": image.manifest_size,
+                        },
+                        "slipway.size": image.size,
+                        "slipway.unpacked": image.unpacked,
+                        "slipway.layers": image.layers,
+                    });
+                    (image.platform.clone(), document)
+                };
+                let all: serde_json::Map<_, _> = several.iter().map(platform).collect();
+                document["slipway.platforms"] = all.into();
+            }
+        }
+        document
     };
     let document = match images {
         [only] => one(only),

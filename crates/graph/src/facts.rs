@@ -110,6 +110,17 @@ pub struct Needs {
 }
 
 impl Needs {
+    /// Takes what else is missing.
+    pub(crate) fn add(&mut self, more: Self) {
+        for image in more.images {
+            if !self.images.contains(&image) {
+                self.images.push(image);
+            }
+        }
+        let known: std::collections::HashSet<ContentNeed> = self.contents.iter().cloned().collect();
+        self.contents.extend(more.contents.into_iter().filter(|need| !known.contains(need)));
+    }
+
     /// Returns true where nothing is missing.
     pub fn is_empty(&self) -> bool {
         self.images.is_empty() && self.contents.is_empty()

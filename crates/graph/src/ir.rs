@@ -8,7 +8,7 @@ use slipway_oci::{Digest, History, ImageConfig, Platform};
 use crate::key::{Key, KeyPart, Tree};
 
 /// The version of this format; a reader refuses another one.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// A stage's number in [`Graph::stages`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -20,18 +20,18 @@ pub struct StageId(pub usize);
 #[serde(transparent)]
 pub struct ImageId(pub usize);
 
-/// Everything that a build does, for one platform.
+/// Everything that a build does, for all of its platforms.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Graph {
     /// [`VERSION`].
     pub version: u32,
-    /// What the images run on.
-    pub platform: Platform,
+    /// What the images run on, each once, in the order asked for.
+    pub platforms: Vec<Platform>,
     /// The stages that a target needs, each after all that it depends on.
     pub stages: Vec<Stage>,
     /// The images that a stage starts from or copies from, pinned.
     pub images: Vec<Image>,
-    /// What comes out: one entry a target, in the order asked for.
+    /// What comes out: target by target in the order asked for, and for each an entry a platform.
     pub outputs: Vec<Output>,
 }
 
@@ -42,6 +42,21 @@ pub struct Output {
     pub target: String,
     /// The stage that makes it.
     pub stage: StageId,
+    /// What the image runs on.
+    pub platform: Platform,
+}
+
+impl Graph {
+    /// Returns the outputs of each target, one a platform.
+    pub fn targets(&self) -> impl DoubleEndedIterator<Item = &[Output]> + ExactSizeIterator {
+        self.outputs.chunks(self.platforms.len().max(1))
+    }
+
+    /// Returns the platforms in one line.
+    pub fn platforms_line(&self) -> String {
+        let all: Vec<String> = self.platforms.iter().map(ToString::to_string).collect();
+        all.join(", ")
+    }
 }
 
 /// An image that the build reads.
@@ -60,7 +75,8 @@ pub struct Image {
 pub struct Stage {
     /// Its place in [`Graph::stages`].
     pub id: StageId,
-    /// Its name, or its number in the file where it has none.
+    /// Its name, or its number in the file where it has none. A stage that several platforms have in different forms has
+    /// the platform behind it: `build@linux/arm64`.
     pub name: String,
     /// Its number in the file.
     pub index: usize,
@@ -74,8 +90,15 @@ pub struct Stage {
     pub key: Key,
     /// The line of its `FROM`.
     pub line: usize,
-    /// What its commands run on: the graph's platform, unless its `FROM` says `--platform=`.
+    /// What its commands run on: the platform that is built for, unless its `FROM` says `--platform=`.
     pub platform: Platform,
+}
+
+impl Stage {
+    /// Returns the name that it has in the file, without a platform.
+    pub fn file_name(&self) -> &str {
+        self.name.split_once('@').map_or(&self.name, |(name, _)| name)
+    }
 }
 
 /// What a stage starts from.

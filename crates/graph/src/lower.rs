@@ -54,6 +54,43 @@ pub fn lower(
     }
 }
 
+/// Makes one graph for several platforms; [`Request::platform`] counts where none is given. What is missing is asked for together, and
+/// what is wrong is told once.
+pub fn lower_all(
+    file: &Dockerfile,
+    source: &str,
+    request: &Request,
+    platforms: &[Platform],
+    facts: &dyn Facts,
+) -> Result<Lowered, Vec<Diagnostic>> {
+    let platforms = if platforms.is_empty() { std::slice::from_ref(&request.platform) } else { platforms };
+    let mut request = request.clone();
+    let mut graphs = Vec::new();
+    let mut needs = Needs::default();
+    let mut problems: Vec<Diagnostic> = Vec::new();
+    for platform in platforms {
+        request.platform.clone_from(platform);
+        match lower(file, source, &request, facts) {
+            Ok(Lowered::Ready(graph)) => graphs.push(*graph),
+            Ok(Lowered::Needs(more)) => needs.add(more),
+            Err(more) => {
+                for problem in more {
+                    if !problems.contains(&problem) {
+                        problems.push(problem);
+                    }
+                }
+            }
+        }
+    }
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    match crate::merge::merge(graphs) {
+        Some(graph) if needs.is_empty() => Ok(Lowered::Ready(Box::new(graph))),
+        _ => Ok(Lowered::Needs(needs)),
+    }
+}
+
 /// Returns the triggers of base images that are known by now and were not read yet.
 fn image_triggers(
     resolved: &Resolved<'_>,
@@ -157,14 +194,18 @@ impl<'l> Lowering<'l> {
             .outline
             .targets
             .iter()
-            .map(|target| Output { target: target.name.clone(), stage: self.ids[&target.stage] })
+            .map(|target| Output {
+                target: target.name.clone(),
+                stage: self.ids[&target.stage],
+                platform: self.request.platform.clone(),
+            })
             .collect();
         for output in &outputs {
             stages[output.stage.0].config.config.labels.extend(self.request.labels.clone());
         }
         Ok(Lowered::Ready(Box::new(Graph {
             version: VERSION,
-            platform: self.request.platform.clone(),
+            platforms: vec![self.request.platform.clone()],
             stages,
             images: self.images,
             outputs,

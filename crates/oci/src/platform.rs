@@ -32,7 +32,23 @@ impl Platform {
             "aarch64" => "arm64",
             other => other,
         };
-        Self { os: "linux".into(), architecture: architecture.into(), variant: None }
+        let (architecture, variant) = normal(architecture, None);
+        Self { os: "linux".into(), architecture: architecture.into(), variant: variant.map(Into::into) }
+    }
+
+    /// Tells whether a machine of this platform is made to run programs of another one, without emulation.
+    pub fn runs(&self, other: &Self) -> bool {
+        let known = match self.architecture.as_str() {
+            "amd64" => &["amd64", "386"][..],
+            "arm64" => &["arm64", "arm"],
+            own => &[own],
+        };
+        self.os == other.os && known.contains(&other.architecture.as_str())
+    }
+
+    /// Returns it as a folder's name: `linux_arm_v7`.
+    pub fn folder(&self) -> String {
+        self.to_string().replace('/', "_")
     }
 }
 
@@ -68,14 +84,67 @@ impl FromStr for Platform {
             [os, arch, variant] => (os, arch, Some(variant)),
             _ => return Err(invalid()),
         };
-        let (arch, variant) = match (arch, variant) {
-            ("x86_64" | "x86-64", v) => ("amd64", v),
-            ("aarch64", None | Some("8" | "v8")) | ("arm64", Some("8" | "v8")) => ("arm64", None),
-            ("armel", _) => ("arm", Some("v6")),
-            ("armhf", _) | ("arm", None | Some("7")) => ("arm", Some("v7")),
-            ("i386", v) => ("386", v),
-            other => other,
-        };
+        let os = if os == "macos" { "darwin" } else { os };
+        let (arch, variant) = normal(arch, variant);
         Ok(Self { os: os.into(), architecture: arch.into(), variant: variant.map(Into::into) })
+    }
+}
+
+/// Returns the usual one of several spellings of a processor, as containerd does.
+fn normal<'a>(arch: &'a str, variant: Option<&'a str>) -> (&'a str, Option<&'a str>) {
+    match (arch, variant) {
+        ("x86_64" | "x86-64" | "amd64", v) => ("amd64", v.filter(|v| *v != "v1")),
+        ("aarch64" | "arm64", None | Some("8" | "v8" | "v8.0")) => ("arm64", None),
+        ("aarch64" | "arm64", Some("9" | "9.0" | "v9.0")) => ("arm64", Some("v9")),
+        ("aarch64", v) => ("arm64", v),
+        ("armel", _) | ("arm", Some("6")) => ("arm", Some("v6")),
+        ("armhf", _) | ("arm", None | Some("7")) => ("arm", Some("v7")),
+        ("arm", Some("5")) => ("arm", Some("v5")),
+        ("arm", Some("8")) => ("arm", Some("v8")),
+        ("i386", _) => ("386", None),
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spellings_become_one_as_in_containerd() {
+        let table = [
+            ("linux/x86_64", "linux/amd64"),
+            ("linux/amd64/v1", "linux/amd64"),
+            ("linux/amd64/v3", "linux/amd64/v3"),
+            ("Linux/ARM64/v8", "linux/arm64"),
+            ("aarch64", "linux/arm64"),
+            ("linux/aarch64/8", "linux/arm64"),
+            ("linux/arm64/9", "linux/arm64/v9"),
+            ("arm", "linux/arm/v7"),
+            ("linux/arm/6", "linux/arm/v6"),
+            ("linux/armhf", "linux/arm/v7"),
+            ("linux/armel", "linux/arm/v6"),
+            ("i386", "linux/386"),
+            ("linux", "linux/amd64"),
+            ("macos/arm64", "darwin/arm64"),
+        ];
+        for (text, expected) in table {
+            assert_eq!(text.parse::<Platform>().map(|p| p.to_string()).as_deref(), Ok(expected), "{text}");
+        }
+        for text in ["", "linux/", "a/b/c/d", "linux/arm 7"] {
+            assert!(text.parse::<Platform>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_machine_runs_its_own_and_what_its_processor_also_knows() {
+        let runs = |on: &str, what: &str| {
+            let on: Platform = on.parse().unwrap_or_else(|_| Platform::host());
+            what.parse::<Platform>().is_ok_and(|what| on.runs(&what))
+        };
+        assert!(runs("linux/amd64", "linux/amd64/v2") && runs("linux/amd64", "linux/386"));
+        assert!(runs("linux/arm64", "linux/arm/v7"));
+        assert!(!runs("linux/amd64", "linux/arm64") && !runs("linux/amd64", "windows/amd64"));
+        assert!(!runs("linux/arm/v7", "linux/arm64"));
     }
 }

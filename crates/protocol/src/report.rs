@@ -51,6 +51,13 @@ pub struct PlannedStage {
     pub why: String,
 }
 
+impl PlannedStage {
+    /// Returns the name that it has in the file: of several platforms, each has stages of its own (`build@linux/arm64`).
+    pub fn file_name(&self) -> &str {
+        self.name.split_once('@').map_or(&self.name, |(name, _)| name)
+    }
+}
+
 /// The result of a stage pod: one entry a stage that it ran.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -129,6 +136,24 @@ pub struct ImageReport {
     pub unpacked_size: u64,
     /// Compressed bytes of each layer, lowest first.
     pub layers: Vec<u64>,
+    /// The images of an index, where it is one; sizes and layers above are those of the largest.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub platforms: Vec<PlatformReport>,
+}
+
+/// One image of an index.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PlatformReport {
+    /// What it runs on.
+    #[serde(rename = "p")]
+    pub platform: String,
+    /// The digest of its manifest.
+    #[serde(rename = "d")]
+    pub digest: String,
+    /// Compressed bytes.
+    #[serde(rename = "s")]
+    pub size: u64,
 }
 
 /// Why something failed.

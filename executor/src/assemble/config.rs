@@ -5,7 +5,7 @@
 //! times of the new steps; those of the base image stay.
 
 use jiff::Timestamp;
-use slipway_graph::ir::{Base, Graph, Stage, StageId};
+use slipway_graph::ir::{Base, Graph, Output, Stage, StageId};
 use slipway_oci::{Digest, History, ImageConfig};
 
 /// One layer of a built image that a step made.
@@ -41,21 +41,21 @@ pub fn base_config(graph: &Graph, stage: StageId) -> Option<&ImageConfig> {
     }
 }
 
-/// Returns the configuration of the image that a stage makes.
+/// Returns the configuration of the image of a target for a platform.
 ///
 /// `made` has one layer for every step with an operation, from the lowest stage of the lineage up.
 pub fn image_config(
     graph: &Graph,
-    stage: StageId,
+    output: &Output,
     made: &[MadeLayer],
     epoch: Option<Timestamp>,
 ) -> ImageConfig {
-    let chain = lineage(graph, stage);
-    let base = base_config(graph, stage);
+    let chain = lineage(graph, output.stage);
+    let base = base_config(graph, output.stage);
     let mut config = chain.last().map(|last| last.config.clone()).unwrap_or_default();
-    config.architecture.clone_from(&graph.platform.architecture);
-    config.os.clone_from(&graph.platform.os);
-    config.variant.clone_from(&graph.platform.variant);
+    config.architecture.clone_from(&output.platform.architecture);
+    config.os.clone_from(&output.platform.os);
+    config.variant.clone_from(&output.platform.variant);
     config.history = base.map(|base| base.history.clone()).unwrap_or_default();
     config.rootfs.kind = "layers".into();
     config.rootfs.diff_ids = base.map(|base| base.rootfs.diff_ids.clone()).unwrap_or_default();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use slipway_graph::ir::{Base, Graph, StageId};
+use slipway_graph::ir::{Base, Graph, Output};
 use slipway_oci::media::{self, Flavour};
 use slipway_oci::{Descriptor, Manifest};
 use slipway_store::{LayerId, Store};
@@ -40,14 +40,15 @@ pub struct Parts<'a> {
     pub forms: &'a Forms<'a>,
 }
 
-/// Makes the documents of a stage's image, and puts them into the store.
+/// Makes the documents of a target's image for a platform, and puts them into the store.
 pub fn assemble(
     parts: &Parts<'_>,
-    stage: StageId,
+    output: &Output,
     tree: &Chain,
     style: &Style,
 ) -> Result<Ready, AssembleError> {
     let Parts { graph, store, images, forms } = *parts;
+    let stage = output.stage;
     let mut layers: Vec<Descriptor> = Vec::new();
     let mut unpacked = 0;
     if let Some(Base::Image(image)) = lineage(graph, stage).first().map(|first| first.base) {
@@ -82,7 +83,7 @@ pub fn assemble(
         layers.push(Descriptor::new(media_type, form.blob, form.size));
         unpacked += record.size;
     }
-    let mut config = image_config(graph, stage, &made, style.epoch);
+    let mut config = image_config(graph, output, &made, style.epoch);
     config.config.labels.extend(style.labels.clone());
     let config_bytes = serde_json::to_vec(&config).unwrap_or_default();
     let config = Descriptor::of(style.flavour.config(), &config_bytes);

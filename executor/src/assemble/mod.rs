@@ -1,5 +1,6 @@
 //! From finished stages to images: archives of layers, configurations, manifests, and where they go.
 
+pub mod bundle;
 pub mod config;
 pub mod export;
 pub mod forms;
@@ -41,6 +42,14 @@ pub enum AssembleError {
         path: String,
         /// Why.
         source: std::io::Error,
+    },
+    /// Docker archives know no index.
+    #[error(
+        "`{path}`: a docker archive holds an image for one platform; write type=oci, or build for one --platform"
+    )]
+    OnePlatform {
+        /// Where.
+        path: String,
     },
     /// A step's layer is not there any more.
     #[error("the layer of line {line} of `{stage}` is no longer in the store")]

@@ -6,13 +6,14 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use slipway_graph::ir::{Base, Graph, StageId};
-use slipway_oci::{Descriptor, Digest, Reference};
+use slipway_oci::{Descriptor, Digest, Reference, media};
 use slipway_registry::{Pushed, Registry, Source};
 use slipway_store::{LayerId, Store};
 use tokio::runtime::Handle;
 
 use super::config::lineage;
 use super::forms::Forms;
+use super::bundle::{Bundle, Document};
 use super::{AssembleError, Ready};
 use crate::event::{Event, Events};
 use crate::images::PulledImages;
@@ -183,7 +184,7 @@ impl<'a> Publisher<'a> {
     }
 
     /// Pushes an image to a repository under tags, or by digest alone: layers, configuration, then the manifest.
-    pub fn push(
+    fn push(
         &self,
         stage: StageId,
         ready: &Ready,
@@ -210,24 +211,50 @@ impl<'a> Publisher<'a> {
         }
         self.remotes.block_on(async {
             self.registry.push_blob(repository, &ready.config, &ready.config_bytes, &[]).await?;
-            let mut references = Vec::new();
-            for tag in tags {
-                references.push(repository.with_tag(tag)?);
-            }
-            if references.is_empty() {
-                references.push(repository.pinned(ready.digest));
-            }
-            for reference in &references {
-                self.registry.push_manifest(reference, ready.manifest.clone(), &ready.media_type).await?;
-                self.told(
-                    repository,
-                    reference.tag().unwrap_or("manifest"),
-                    "manifest",
-                    ready.manifest.len() as u64,
-                );
-            }
-            Ok(())
+            self.push_document(repository, &ready.document(), tags).await
         })
+    }
+}
+
+impl Publisher<'_> {
+    /// Pushes a target's images, and the index over them last.
+    pub fn push_bundle(
+        &self,
+        bundle: &Bundle,
+        repository: &Reference,
+        tags: &[String],
+    ) -> Result<(), AssembleError> {
+        let Some(index) = &bundle.index else {
+            let only = bundle.members.first();
+            return only.map_or(Ok(()), |only| self.push(only.stage, &only.ready, repository, tags));
+        };
+        for member in &bundle.members {
+            self.push(member.stage, &member.ready, repository, &[])?;
+        }
+        self.remotes.block_on(self.push_document(repository, index, tags))
+    }
+
+    /// Pushes a manifest or an index under tags, or by digest alone.
+    async fn push_document(
+        &self,
+        repository: &Reference,
+        document: &Document,
+        tags: &[String],
+    ) -> Result<(), AssembleError> {
+        let mut references = Vec::new();
+        for tag in tags {
+            references.push(repository.with_tag(tag)?);
+        }
+        if references.is_empty() {
+            references.push(repository.pinned(document.digest));
+        }
+        let how = if media::is_index(&document.media_type) { "index" } else { "manifest" };
+        for reference in &references {
+            self.registry.push_manifest(reference, document.bytes.clone(), &document.media_type).await?;
+            let what = reference.tag().map_or_else(|| document.digest.to_string(), ToOwned::to_owned);
+            self.told(repository, &what, how, document.bytes.len() as u64);
+        }
+        Ok(())
     }
 }
 

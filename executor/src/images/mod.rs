@@ -20,6 +20,7 @@ use crate::engine::Cause;
 use crate::event::{Event, Events};
 use crate::inputs::Images;
 
+pub(crate) use resolve::remember;
 pub use resolve::{Freshness, resolve};
 
 /// The layers of an image, once somebody has asked for them.

@@ -3,11 +3,12 @@
 use serde::{Deserialize, Serialize};
 use slipway_graph::{ImageFact, ImageNeed};
 use slipway_oci::manifest::{self, Document};
-use slipway_oci::{Digest, ImageConfig, Reference};
+use slipway_oci::{Digest, ImageConfig, Platform, Reference};
 use slipway_registry::Registry;
 use slipway_store::Store;
 
 use crate::engine::Cause;
+use crate::layout;
 
 /// How much the cache's word counts for a tag.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,11 +38,16 @@ pub async fn resolve(
 ) -> Result<(ImageFact, Option<String>), Cause> {
     let reference: Reference =
         need.reference.parse().map_err(|error| Cause::Instruction(Cause::text(&error)))?;
-    let memo = format!("image\n{reference}\n{}", need.platform);
+    let memo = memo_name(&reference, &need.platform);
     let known: Option<(Known, ImageConfig)> = store.memo(&memo).and_then(|known: Known| {
         let config = config_of(store, &known.manifest)?;
         Some((known, config))
     });
+    if reference.registry() == layout::HOST {
+        let fact = known.map(|(known, config)| ImageFact { digest: known.manifest, config });
+        let missing = || layout::missing(store, &reference, &need.platform);
+        return fact.map(|fact| (fact, None)).ok_or_else(missing);
+    }
     if let Some((known, config)) = known {
         let fact = ImageFact { digest: known.manifest, config };
         match registry.digest(&reference).await {
@@ -64,6 +70,21 @@ pub async fn resolve(
     store.put_blob(&found.config_raw)?;
     store.put_memo(&memo, &Known { top: found.top, manifest: found.digest })?;
     Ok((ImageFact { digest: found.digest, config: found.config }, None))
+}
+
+/// Remembers what a reference is for a platform; manifest and configuration are in the store.
+pub(crate) fn remember(
+    store: &Store,
+    reference: &Reference,
+    platform: &Platform,
+    top: Digest,
+    manifest: Digest,
+) -> Result<(), slipway_store::Error> {
+    store.put_memo(&memo_name(reference, platform), &Known { top, manifest })
+}
+
+fn memo_name(reference: &Reference, platform: &Platform) -> String {
+    format!("image\n{reference}\n{platform}")
 }
 
 /// Returns the configuration of a manifest, where both are in the store.

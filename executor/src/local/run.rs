@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use slipway_graph::ir::{Input, MountSource as Wanted, Network, RunOp, Sharing};
 use slipway_sandbox::spec::{self, Mount, MountSource, RunSpec, User};
-use slipway_sandbox::{Cancel, Error as SandboxError};
+use slipway_oci::Platform;
+use slipway_sandbox::{Cancel, Error as SandboxError, Exit, Finished};
 use slipway_store::{LayerMeta, MountLease, Sharing as StoreSharing};
 
 use super::output::Lines;
@@ -104,10 +105,29 @@ pub fn run_command(
         if cancel.is_cancelled() {
             return Err(Cause::Cancelled);
         }
-        return Err(Cause::Command { exit: ended.exit.into(), tail });
+        return Err(foreign(&task.stage.platform, &ended, &tail)
+            .unwrap_or_else(|| Cause::Command { exit: ended.exit.into(), tail }));
     }
     let pruned = crate::tree::diff::prune(places.upper, &base).map_err(tree_cause)?;
     Ok(LayerMeta { size: pruned.bytes, entries: pruned.entries, diff_id: None })
+}
+
+/// The exit code of a program that is there and cannot be started.
+const NOT_STARTED: Exit = Exit::Code(126);
+
+/// Says what to do where a command was not started because it is for another kind of machine.
+fn foreign(platform: &Platform, ended: &Finished, tail: &[String]) -> Option<Cause> {
+    let host = Platform::host();
+    if host.runs(platform) || ended.exit != NOT_STARTED {
+        return None;
+    }
+    let said = tail.last().map(|line| format!(" ({line})")).unwrap_or_default();
+    let arch = &platform.architecture;
+    Some(Cause::Sandbox(format!(
+        "this machine is {host} and cannot run a command for {platform}{said}; compile in a stage that starts with \
+         `FROM --platform=$BUILDPLATFORM`, which reads TARGETARCH, and COPY the result; or let the kernel emulate {arch} \
+         (binfmt_misc with the flag F, as the image `tonistiigi/binfmt` installs it with `--install {arch}`)"
+    )))
 }
 
 #[allow(clippy::needless_pass_by_value)] // the form that `map_err` wants

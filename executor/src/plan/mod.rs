@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use slipway_dockerfile::ast::Dockerfile;
 use slipway_dockerfile::diagnostic::Diagnostic;
-use slipway_graph::{Graph, KnownFacts, Lowered, Request, lower};
+use slipway_graph::{Graph, KnownFacts, Lowered, Request, lower_all};
+use slipway_oci::Platform;
 use slipway_registry::Registry;
 use slipway_store::Store;
 use tokio::runtime::Handle;
@@ -72,12 +73,18 @@ impl PlanError {
 }
 
 impl Planner<'_> {
-    /// Makes the graph of a parsed Dockerfile.
-    pub fn graph(&self, file: &Dockerfile, text: &str, request: &Request) -> Result<Graph, PlanError> {
+    /// Makes the graph of a parsed Dockerfile for some platforms.
+    pub fn graph(
+        &self,
+        file: &Dockerfile,
+        text: &str,
+        request: &Request,
+        platforms: &[Platform],
+    ) -> Result<Graph, PlanError> {
         let mut known = KnownFacts::default();
         for _ in 0..ROUNDS {
-            let lowered =
-                lower(file, text, request, &known).map_err(|problems| PlanError::Dockerfile { problems })?;
+            let lowered = lower_all(file, text, request, platforms, &known)
+                .map_err(|problems| PlanError::Dockerfile { problems })?;
             let needs = match lowered {
                 Lowered::Ready(graph) => {
                     if let Err(error) = self.hashes.save(&hashes_file(self.store)) {
@@ -88,7 +95,10 @@ impl Planner<'_> {
                 Lowered::Needs(needs) => needs,
             };
             for need in &needs.images {
-                self.events.event(Event::Preparing { what: format!("resolve {}", need.reference) });
+                let for_whom =
+                    if platforms.len() > 1 { format!(" for {}", need.platform) } else { String::new() };
+                let what = format!("resolve {}{for_whom}", need.reference);
+                self.events.event(Event::Preparing { what });
             }
             self.learn(&needs, &mut known).map_err(PlanError::Fact)?;
         }

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use slipway_graph::ir::{Graph, StageId};
+use slipway_graph::ir::{Graph, Output};
 use slipway_oci::Reference;
+use slipway_oci::media::Flavour;
 use slipway_protocol::paths;
-use slipway_protocol::report::{BuildReport, Failure, ImageReport};
+use slipway_protocol::report::{BuildReport, Failure, ImageReport, PlatformReport};
 use slipway_protocol::request::{BuildRequest, ImageRequest};
 use slipway_registry::Registry;
 use slipway_sandbox::{Cancel, Sandbox};
@@ -20,10 +21,11 @@ use super::remote::RemoteHands;
 use super::reports::{failure, stage_report};
 use super::wire::{self, PlanFile};
 use super::worker::contexts;
+use crate::assemble::bundle::{Bundle, IndexNotes, Member};
 use crate::assemble::forms::{Forms, Shape};
 use crate::assemble::image::{Parts, Style, assemble};
 use crate::assemble::publish::{Publisher, Wanted};
-use crate::assemble::{AssembleError, Ready};
+use crate::assemble::AssembleError;
 use crate::engine::{self, Cause, Excerpt, Job, Outcome, Permits, StepState};
 use crate::event::{Event, Events, StageInfo, StepInfo};
 use crate::images::PulledImages;
@@ -52,7 +54,7 @@ pub fn planned(graph: &Graph) -> Event {
             .map(|(number, step)| StepInfo { step: number, title: step.title.clone(), line: step.line })
             .collect(),
     };
-    Event::Planned { platform: graph.platform.to_string(), stages: graph.stages.iter().map(info).collect() }
+    Event::Planned { platform: graph.platforms_line(), stages: graph.stages.iter().map(info).collect() }
 }
 
 /// Runs a build, and returns what to tell the operator; a failure is part of it.
@@ -103,10 +105,12 @@ fn try_conduct(
         places.events.clone(),
     );
     let forms = Forms::new(store, Shape::default());
-    let wanted: Vec<Wanted> = names
-        .iter()
-        .map(|name| Wanted { stage: name.stage, repositories: name.repository.iter().cloned().collect() })
-        .collect();
+    let of = |name: &Destination| {
+        let repositories: Vec<Reference> = name.repository.iter().cloned().collect();
+        let wanted = |output: &Output| Wanted { stage: output.stage, repositories: repositories.clone() };
+        name.outputs.iter().map(wanted).collect::<Vec<_>>()
+    };
+    let wanted: Vec<Wanted> = names.iter().flat_map(of).collect();
     let publisher = Publisher::new(
         graph,
         store,
@@ -179,48 +183,68 @@ fn finish(
     report: &mut BuildReport,
 ) -> Result<(), Box<Failure>> {
     let assembling = |error: AssembleError| fail("PushFailed", Cause::text(&error), error.is_retryable());
-    let mut all: Vec<(&Destination, Ready)> = Vec::new();
+    let mut all: Vec<(&Destination, Bundle)> = Vec::new();
     for (destination, image) in names.iter().zip(&request.images) {
-        let tree = outcome.trees.get(destination.stage.0).and_then(Option::as_ref).ok_or_else(|| {
-            fail("BuildFailed", format!("`{}` was not built, and nothing says why", destination.target), true)
-        })?;
         let style = Style {
             epoch: plan.epoch.and_then(|seconds| Timestamp::from_second(seconds).ok()),
             labels: image.labels.clone(),
             annotations: image.annotations.clone(),
             ..Style::default()
         };
-        let ready = assemble(parts, destination.stage, tree, &style).map_err(assembling)?;
-        if request.max_image_size > 0 && ready.size() > request.max_image_size {
-            let text = format!(
-                "the image of `{}` has {} bytes compressed, more than spec.budgets.imageSize allows ({})",
-                destination.target,
-                ready.size(),
-                request.max_image_size
-            );
-            return Err(fail("BudgetExceeded", text, false));
+        let mut members = Vec::new();
+        for output in &destination.outputs {
+            let Output { target, stage, platform } = output;
+            let tree = outcome.trees.get(stage.0).and_then(Option::as_ref).ok_or_else(|| {
+                fail("BuildFailed", format!("`{target}` was not built, and nothing says why"), true)
+            })?;
+            let ready = assemble(parts, output, tree, &style).map_err(assembling)?;
+            if request.max_image_size > 0 && ready.size() > request.max_image_size {
+                let text = format!(
+                    "the image of `{target}` for {platform} has {} bytes compressed, more than spec.budgets.imageSize allows ({})",
+                    ready.size(),
+                    request.max_image_size
+                );
+                return Err(fail("BudgetExceeded", text, false));
+            }
+            members.push(Member { platform: platform.clone(), stage: *stage, ready });
         }
-        all.push((destination, ready));
+        let notes = IndexNotes { index: image.annotations.clone(), ..IndexNotes::default() };
+        all.push((
+            destination,
+            Bundle::new(parts.store, members, Flavour::default(), &notes).map_err(assembling)?,
+        ));
     }
-    for (destination, ready) in &all {
+    for (destination, bundle) in &all {
         if let Some(repository) = &destination.repository {
-            publisher.push(destination.stage, ready, repository, &destination.tags).map_err(|error| {
+            publisher.push_bundle(bundle, repository, &destination.tags).map_err(|error| {
                 let retryable = error.is_retryable();
                 fail("PushFailed", format!("{}: {}", repository.name(), Cause::text(&error)), retryable)
             })?;
         }
-        let pinned =
-            destination.repository.as_ref().map(|repository| repository.pinned(ready.digest).to_string());
-        report.images.push(ImageReport {
-            target: destination.target.clone(),
-            reference: pinned.unwrap_or_else(|| ready.digest.to_string()),
-            tags: destination.tags.clone(),
-            size: ready.size(),
-            unpacked_size: ready.unpacked,
-            layers: ready.layers.iter().map(|layer| layer.size).collect(),
-        });
+        report.images.extend(image_report(destination, bundle));
     }
     Ok(())
+}
+
+/// Tells of an image; of several platforms, the largest one's sizes count.
+fn image_report(destination: &Destination, bundle: &Bundle) -> Option<ImageReport> {
+    let top = bundle.top()?;
+    let largest = bundle.members.iter().max_by_key(|member| member.ready.size())?;
+    let pinned = destination.repository.as_ref().map(|repository| repository.pinned(top.digest).to_string());
+    let platform = |member: &Member| PlatformReport {
+        platform: member.platform.to_string(),
+        digest: member.ready.digest.to_string(),
+        size: member.ready.size(),
+    };
+    Some(ImageReport {
+        target: destination.target.clone(),
+        reference: pinned.unwrap_or_else(|| top.digest.to_string()),
+        tags: destination.tags.clone(),
+        size: largest.ready.size(),
+        unpacked_size: largest.ready.unpacked,
+        layers: largest.ready.layers.iter().map(|layer| layer.size).collect(),
+        platforms: bundle.index.iter().flat_map(|_| bundle.members.iter().map(platform)).collect(),
+    })
 }
 
 /// Fills in what the engine saw.
@@ -240,7 +264,8 @@ fn tell(report: &mut BuildReport, plan: &PlanFile, outcome: &Outcome, store: &St
 /// Where an image goes.
 struct Destination {
     target: String,
-    stage: StageId,
+    /// One a platform.
+    outputs: Vec<Output>,
     repository: Option<Reference>,
     tags: Vec<String>,
 }
@@ -256,18 +281,18 @@ fn destination(
     names: &SourceNames,
 ) -> Result<Destination, Box<Failure>> {
     let wrong = |message: String| fail("SpecInvalid", message, false);
-    let outputs = &plan.graph.outputs;
-    let found = outputs.iter().find(|output| output.target.eq_ignore_ascii_case(&image.target));
-    let output = found
-        .or_else(|| outputs.last().filter(|_| image.target.is_empty()))
+    let named = |outputs: &&[Output]| {
+        outputs.first().is_some_and(|output| output.target.eq_ignore_ascii_case(&image.target))
+    };
+    let mut groups = plan.graph.targets();
+    let found = plan.graph.targets().find(named);
+    let outputs = found
+        .or_else(|| groups.next_back().filter(|_| image.target.is_empty()))
         .ok_or_else(|| wrong(format!("the plan has no target `{}`", image.target)))?;
+    let target = outputs.first().map(|output| output.target.clone()).unwrap_or_default();
+    let outputs = outputs.to_vec();
     if image.name.is_empty() {
-        return Ok(Destination {
-            target: output.target.clone(),
-            stage: output.stage,
-            repository: None,
-            tags: vec![],
-        });
+        return Ok(Destination { target, outputs, repository: None, tags: vec![] });
     }
     let repository: Reference = image
         .name
@@ -286,7 +311,7 @@ fn destination(
     if tags.is_empty() {
         tags.extend(repository.tag().map(ToOwned::to_owned));
     }
-    Ok(Destination { target: output.target.clone(), stage: output.stage, repository: Some(repository), tags })
+    Ok(Destination { target, outputs, repository: Some(repository), tags })
 }
 
 /// What templates of tags can say of the source.

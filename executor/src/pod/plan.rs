@@ -1,6 +1,6 @@
 //! `plan`: brings the source, makes the graph, looks at the cache, and decides which stages need a pod.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -84,7 +84,8 @@ fn try_plan(
     if !parsed.is_ok() {
         return Err(invalid(&parsed.diagnostics, &lines, &source_text));
     }
-    let wanted = graph_request(request)?;
+    let platforms = platforms(request)?;
+    let wanted = graph_request(request, &platforms)?;
     checks(request, &wanted, &parsed, &text, (&lines, &source_text), report)?;
     let contexts = BTreeMap::from([(
         "context".to_owned(),
@@ -100,7 +101,7 @@ fn try_plan(
         contexts,
         hashes: known_hashes(store),
     };
-    let graph = planner.graph(&parsed.file, &source_text, &wanted).map_err(|error| match error {
+    let graph = planner.graph(&parsed.file, &source_text, &wanted, &platforms).map_err(|error| match error {
         PlanError::Dockerfile { problems } => invalid(&problems, &lines, &source_text),
         PlanError::Fact(cause) => fail(cause.reason(), cause.to_string(), cause.is_retryable()),
         error @ PlanError::Endless => fail("DockerfileInvalid", error.to_string(), false),
@@ -112,7 +113,9 @@ fn try_plan(
         let outbox = store.root().join(paths::outbox_dir(&request.id, *pod));
         fs::create_dir_all(outbox).map_err(|error| store_failed(&error))?;
     }
-    report.pruned = u32::try_from(parsed.file.stages.len().saturating_sub(graph.stages.len())).unwrap_or(0);
+    // A stage of the file may stand in the graph once a platform.
+    let needed: BTreeSet<usize> = graph.stages.iter().map(|stage| stage.index).collect();
+    report.pruned = u32::try_from(parsed.file.stages.len().saturating_sub(needed.len())).unwrap_or(0);
     report.stages = planned_stages(&graph, &forecasts, &pods);
     let mut context =
         PlannedContext { layer: fetched.layer, folder: folder.unwrap_or_default(), ignore: text.ignore };
@@ -232,19 +235,21 @@ fn checks(
     Err(failure)
 }
 
-fn graph_request(request: &BuildRequest) -> Result<Request, Box<Failure>> {
-    let platform = match request.platforms.as_slice() {
-        [] => Platform::host(),
-        [one] => one.parse().map_err(|error| fail("SpecInvalid", Cause::text(&error), false))?,
-        _ => {
-            return Err(fail(
-                "SpecInvalid",
-                "one platform a build: make an ImageBuild for each of spec.platforms",
-                false,
-            ));
+/// Returns the platforms to build for, each once; this machine's where none is named.
+fn platforms(request: &BuildRequest) -> Result<Vec<Platform>, Box<Failure>> {
+    let mut platforms = Vec::new();
+    for text in &request.platforms {
+        let wrong = |error| fail("SpecInvalid", format!("spec.platforms: {}", Cause::text(&error)), false);
+        let platform: Platform = text.parse().map_err(wrong)?;
+        if !platforms.contains(&platform) {
+            platforms.push(platform);
         }
-    };
-    let mut wanted = Request::new(platform);
+    }
+    Ok(if platforms.is_empty() { vec![Platform::host()] } else { platforms })
+}
+
+fn graph_request(request: &BuildRequest, platforms: &[Platform]) -> Result<Request, Box<Failure>> {
+    let mut wanted = Request::new(platforms.first().cloned().unwrap_or_else(Platform::host));
     wanted.build_platform = Platform::host();
     for image in &request.images {
         if !wanted.targets.contains(&image.target) {
@@ -274,7 +279,7 @@ fn assign(graph: &Graph, forecasts: &[Forecast], request: &BuildRequest) -> Vec<
             Base::Stage(id) => Some(id.0),
             _ => None,
         },
-        apart: request.pods.apart.iter().any(|name| name.eq_ignore_ascii_case(&stage.name)),
+        apart: request.pods.apart.iter().any(|name| name.eq_ignore_ascii_case(stage.file_name())),
     };
     let wishes: Vec<Wish> = graph.stages.iter().map(wish).collect();
     pack(&wishes, &request.pods)

@@ -32,20 +32,20 @@ pub struct Written {
 
 /// Writes a layer's directory as an OCI layer: overlayfs's marks become whiteouts.
 pub fn write<W: Write>(layer: &Path, out: W, options: &Options) -> Result<(W, Written), TreeError> {
-    run(&LayerStack::plain(layer)?, out, options, true)
+    run(&[("", &LayerStack::plain(layer)?)], out, options, true)
 }
 
-/// Writes all that a stack of layers shows.
-pub fn write_tree<W: Write>(
-    stack: &LayerStack,
+/// Writes all that stacks of layers show, each below a folder of its name; a stack without a name is the root.
+pub fn write_trees<W: Write>(
+    trees: &[(&str, &LayerStack)],
     out: W,
     options: &Options,
 ) -> Result<(W, Written), TreeError> {
-    run(stack, out, options, false)
+    run(trees, out, options, false)
 }
 
 fn run<W: Write>(
-    stack: &LayerStack,
+    trees: &[(&str, &LayerStack)],
     out: W,
     options: &Options,
     marks: bool,
@@ -58,11 +58,20 @@ fn run<W: Write>(
         done: Written::default(),
         path: Vec::new(),
     };
-    let root = stack.root()?;
-    if marks {
-        walk.opaque(&root)?;
+    for (folder, stack) in trees {
+        walk.path = folder.as_bytes().to_vec();
+        // A file is not a second name of one in another tree.
+        walk.names.clear();
+        if !folder.is_empty() {
+            let entry = Entry::new(walk.path.clone(), Type::Directory, 0o755);
+            walk.append(&entry)?;
+        }
+        let root = stack.root()?;
+        if marks {
+            walk.opaque(&root)?;
+        }
+        walk.directory(&root)?;
     }
-    walk.directory(&root)?;
     let mut done = walk.done;
     // Two blocks of zeros end it.
     done.archive = walk.out.written() + 1024;

@@ -97,7 +97,7 @@ impl Blueprint<'_> {
         let name = names::part(&self.build.name_any(), attempt.run, &part, attempt.number);
         let id = names::build_id(&self.build.uid().unwrap_or_default(), attempt.run, attempt.number);
         let wanted: Vec<&String> = stages.iter().flat_map(|stage| &stage.secrets).collect();
-        let own = stages.iter().find_map(|stage| self.valid.stages.get(&stage.name));
+        let own = stages.iter().find_map(|stage| self.valid.stages.get(stage.file_name()));
         let mut volumes = vec![self.store_volume(), empty_dir(SCRATCH)];
         let mut mounts = vec![
             VolumeMount {

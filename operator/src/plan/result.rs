@@ -2,7 +2,7 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use slipway_crds::quantity;
-use slipway_crds::status::{FailureStatus, HistoryEntry, ImageStatus};
+use slipway_crds::status::{FailureStatus, HistoryEntry, ImagePlatform, ImageStatus};
 use slipway_crds::validate::ValidBuild;
 use slipway_protocol::report::{BuildReport, Failure, ImageReport};
 
@@ -192,6 +192,15 @@ fn image_status(image: &ImageReport, largest_stage: u64) -> ImageStatus {
         unpacked_bytes: bytes(image.unpacked_size),
         layers: image.layers.iter().map(|size| bytes(*size)).collect(),
         reduction,
+        platforms: image
+            .platforms
+            .iter()
+            .map(|one| ImagePlatform {
+                platform: one.platform.clone(),
+                digest: one.digest.clone(),
+                size: quantity::human(one.size),
+            })
+            .collect(),
     }
 }
 

@@ -7,10 +7,11 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use slipway_oci::{Platform, Reference};
+use slipway_oci::Reference;
 use slipway_store::Store;
 
-use super::{AssembleError, Ready};
+use super::AssembleError;
+use super::bundle::Bundle;
 use crate::tree::LayerStack;
 
 /// Where an image or a tree goes.
@@ -46,35 +47,48 @@ impl Export {
     }
 }
 
-/// Writes an image with the names that it has. Its blobs are in the store.
+/// Writes a target's images with the names that they have. Their blobs are in the store.
 pub fn image(
     store: &Store,
     export: &Export,
-    ready: &Ready,
-    platform: &Platform,
+    bundle: &Bundle,
     names: &[Reference],
 ) -> Result<(), AssembleError> {
     let failed = |source| AssembleError::Output { path: export.path().display().to_string(), source };
     match export {
-        Export::OciFolder(path) => layout::folder(store, path, ready, platform, names).map_err(failed),
+        Export::OciFolder(path) => layout::folder(store, path, bundle, names).map_err(failed),
         Export::OciArchive(path) => {
             let out = create(path).map_err(failed)?;
-            layout::archive(store, out, ready, platform, names, false).map_err(failed)
+            layout::archive(store, out, bundle, names, None).map_err(failed)
         }
         Export::DockerArchive(path) => {
+            let [only] = bundle.members.as_slice() else {
+                return Err(AssembleError::OnePlatform { path: path.display().to_string() });
+            };
             let out = create(path).map_err(failed)?;
-            layout::archive(store, out, ready, platform, names, true).map_err(failed)
+            layout::archive(store, out, bundle, names, Some(&only.ready)).map_err(failed)
         }
         Export::Tar(_) | Export::Local(_) => Ok(()),
     }
 }
 
-/// Writes all files of a stage. Times later than `clamp` become it.
-pub fn files(export: &Export, stack: &LayerStack, clamp: Option<i64>) -> Result<(), AssembleError> {
+/// All files of a stage, and the folder of the output that they go into; empty for the output itself.
+#[derive(Debug)]
+pub struct Files<'a> {
+    /// One part of a path.
+    pub folder: String,
+    /// The files.
+    pub stack: &'a LayerStack,
+}
+
+/// Writes all files of stages. Times later than `clamp` become it.
+pub fn files(export: &Export, trees: &[Files<'_>], clamp: Option<i64>) -> Result<(), AssembleError> {
     let failed = |source| AssembleError::Output { path: export.path().display().to_string(), source };
     match export {
-        Export::Tar(path) => tree::archive(stack, create(path).map_err(failed)?, clamp).map_err(failed),
-        Export::Local(path) => tree::folder(stack, path).map_err(failed),
+        Export::Tar(path) => tree::archive(trees, create(path).map_err(failed)?, clamp).map_err(failed),
+        Export::Local(path) => {
+            trees.iter().try_for_each(|tree| tree::folder(tree.stack, &path.join(&tree.folder))).map_err(failed)
+        }
         _ => Ok(()),
     }
 }

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 
+use super::Files;
 use crate::engine::Cause;
 use crate::local::now;
 use crate::tree::copy::{Item, Options, copy};
@@ -15,9 +16,15 @@ fn failed(error: TreeError) -> io::Error {
     io::Error::other(Cause::text(&error))
 }
 
-/// Writes all that the tree shows.
-pub(super) fn archive(stack: &LayerStack, out: Box<dyn Write + Send>, clamp: Option<i64>) -> io::Result<()> {
-    let (mut out, _) = layer::write_tree(stack, out, &layer::Options { clamp }).map_err(failed)?;
+/// Writes all that the trees show, each below its folder.
+pub(super) fn archive(
+    trees: &[Files<'_>],
+    out: Box<dyn Write + Send>,
+    clamp: Option<i64>,
+) -> io::Result<()> {
+    let trees: Vec<(&str, &LayerStack)> =
+        trees.iter().map(|tree| (tree.folder.as_str(), tree.stack)).collect();
+    let (mut out, _) = layer::write_trees(&trees, out, &layer::Options { clamp }).map_err(failed)?;
     out.flush()
 }
 

@@ -114,7 +114,7 @@ fn times_are_clamped() {
 fn a_stack_is_written_as_it_is_seen() {
     let desk = Desk::new();
     let stack = desk.stack(&["a !\nd/ opaque\nd/new = 2", "a = 1\nd/old = 1\nkept = 1"]);
-    let (bytes, written) = write_tree(&stack, Vec::new(), &Options::default()).unwrap();
+    let (bytes, written) = write_trees(&[("", &stack)], Vec::new(), &Options::default()).unwrap();
     assert_eq!(paths(&bytes), ["d", "d/new", "kept"]);
     assert_eq!(written.entries, 3);
     assert_eq!(lines("x"), ["x"]);
