@@ -94,8 +94,9 @@ pub(super) fn images(images: &[Image], largest: u64) -> String {
     out
 }
 
-/// Writes what `--metadata-file` asks for, in the words of BuildKit where it has them.
-pub(super) fn metadata(path: &Path, images: &[Image]) -> anyhow::Result<()> {
+/// Writes what `--metadata-file` asks for, in the words of BuildKit where it has them. `largest` is the largest stage,
+/// unpacked.
+pub(super) fn metadata(path: &Path, images: &[Image], largest: u64) -> anyhow::Result<()> {
     let one = |image: &Image| {
         json!({
             "containerimage.digest": image.digest,
@@ -107,6 +108,7 @@ pub(super) fn metadata(path: &Path, images: &[Image]) -> anyhow::Result<()> {
             "slipway.target": image.target,
             "slipway.size": image.size,
             "slipway.unpacked": image.unpacked,
+            "slipway.largest": largest,
             "slipway.layers": image.layers,
         })
     };
