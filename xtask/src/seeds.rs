@@ -1,6 +1,7 @@
 //! The Dockerfiles of the documents that the project started from: built as they stand, pushed, and run on a cluster.
 //!
-//! What each needs and what its image must do stands in `tests/seeds/blocks.yaml`.
+//! What each needs and what its image must do stands in `tests/seeds/blocks.yaml`; `examples.yaml` beside it has the
+//! projects of `examples/`, which are built and run in the same way.
 
 mod build;
 mod catalogue;
@@ -18,7 +19,7 @@ use table::Row;
 
 #[derive(Default, clap::Args)]
 pub(crate) struct Options {
-    /// Only the blocks whose name has one of these words in it.
+    /// Only the blocks and examples whose name has one of these words in it.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// Only the few that `cargo xtask test` builds.

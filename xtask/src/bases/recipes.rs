@@ -249,7 +249,10 @@ pub(crate) const CATALOGUE: &[Base] = &[
     },
     Base {
         name: "rust",
-        names: &[("library/rust", "1 1-slim 1-alpine 1.75 1.75-slim 1.75-alpine latest slim alpine")],
+        names: &[(
+            "library/rust",
+            "1 1-slim 1-alpine 1.75 1.75-slim 1.75-alpine 1.85 1.85-slim 1.85-alpine latest slim alpine",
+        )],
         on: Some("debian"),
         content: Content::Installed(Installation {
             rust: true,

@@ -70,7 +70,7 @@ impl Builder {
             .arg(&metadata)
             .args(case.targets.iter().map(|target| format!("--target={target}")))
             .args(case.args.iter().map(|(name, value)| format!("--build-arg={name}={value}")))
-            .arg(self.context(case))
+            .arg(case.context().unwrap_or_else(|| self.scratch.join("empty")))
             .stdin(Stdio::null())
             .output()
             .with_context(|| format!("failed to start {}", self.program.display()))?;
@@ -105,14 +105,6 @@ impl Builder {
         let file = self.scratch.join("Dockerfile");
         folders::write(&file, case.text()?)?;
         Ok(file)
-    }
-
-    fn context(&self, case: &Case) -> PathBuf {
-        if case.project.is_empty() {
-            self.scratch.join("empty")
-        } else {
-            super::folder().join("projects").join(&case.project)
-        }
     }
 
     /// Removes what the builds left, except for the cache where it is the usual one.

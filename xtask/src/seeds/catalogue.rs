@@ -1,4 +1,4 @@
-//! The list of cases, as `tests/seeds/blocks.yaml` has it.
+//! The lists of cases: the blocks of the documents, and the examples.
 
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
@@ -11,12 +11,12 @@ use crate::{bases, host::folders};
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Case {
-    /// The folder of the Dockerfile.
+    /// The folder of the Dockerfile: one of the documents' blocks, or `examples/…`, which is its own context.
     pub(super) block: String,
     /// What tells several cases of one block apart.
     variant: String,
     /// The folder of the context; without one it is empty.
-    pub(super) project: String,
+    project: String,
     /// Lines that complete a fragment.
     pub(super) before: String,
     /// The stages to build; the last one gives the image.
@@ -93,31 +93,50 @@ impl Case {
         }
     }
 
+    fn is_example(&self) -> bool {
+        self.block.starts_with("examples/")
+    }
+
     /// Where the Dockerfile lies.
     pub(super) fn dockerfile(&self) -> PathBuf {
-        folders::checkout().join("tests/fixtures/seeds").join(&self.block).join("Dockerfile")
+        let folder = if self.is_example() { "." } else { "tests/fixtures/seeds" };
+        folders::checkout().join(folder).join(&self.block).join("Dockerfile")
+    }
+
+    /// The folder that is the context; none where it is empty.
+    pub(super) fn context(&self) -> Option<PathBuf> {
+        if self.is_example() {
+            return Some(folders::checkout().join(&self.block));
+        }
+        let projects = super::folder().join("projects");
+        (!self.project.is_empty()).then(|| projects.join(&self.project))
     }
 
     /// The Dockerfile's text, completed where it is a fragment.
     pub(super) fn text(&self) -> Result<String> {
         let file = self.dockerfile();
-        let text =
-            fs::read_to_string(&file).with_context(|| format!("failed to read {}", file.display()))?;
+        let text = fs::read_to_string(&file).with_context(|| format!("failed to read {}", file.display()))?;
         Ok(format!("{}{text}", self.before))
     }
 }
 
-/// Reads the list.
+/// Reads both lists.
 pub(super) fn read() -> Result<Vec<Case>> {
-    let file = super::folder().join("blocks.yaml");
-    let text = fs::read_to_string(&file).with_context(|| format!("failed to read {}", file.display()))?;
-    serde_yaml::from_str(&text).with_context(|| format!("failed to understand {}", file.display()))
+    let mut cases = Vec::new();
+    for name in ["blocks.yaml", "examples.yaml"] {
+        let file = super::folder().join(name);
+        let text = fs::read_to_string(&file).with_context(|| format!("failed to read {}", file.display()))?;
+        let list: Vec<Case> = serde_yaml::from_str(&text)
+            .with_context(|| format!("failed to understand {}", file.display()))?;
+        cases.extend(list);
+    }
+    Ok(cases)
 }
 
 /// The names of all bases that the Dockerfiles of these cases may ask for.
 pub(super) fn bases(cases: &[Case]) -> Result<Vec<&'static str>> {
     let mut names = Vec::new();
-    for case in cases {
+    for case in cases.iter().filter(|case| case.planned.is_none()) {
         let text = case.text()?;
         for word in text.lines().filter_map(image_of) {
             names.extend(bases::holding(word));
@@ -148,24 +167,31 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn every_block_of_the_documents_has_a_case_with_one_outcome() {
-        let cases = read().unwrap();
-        let listed: BTreeSet<&str> = cases.iter().map(|case| case.block.as_str()).collect();
-        let fixtures = folders::checkout().join("tests/fixtures/seeds");
-        let blocks: Vec<String> = fs::read_dir(fixtures)
+    /// The folders in a folder of the checkout.
+    fn folders_in(name: &str) -> BTreeSet<String> {
+        fs::read_dir(folders::checkout().join(name))
             .unwrap()
             .map(|entry| entry.unwrap())
             .filter(|entry| entry.path().is_dir())
             .map(|entry| entry.file_name().into_string().unwrap())
-            .collect();
-        assert_eq!(listed.len(), blocks.len());
-        for block in &blocks {
-            assert!(listed.contains(block.as_str()), "{block} has no case");
-        }
+            .collect()
+    }
+
+    #[test]
+    fn every_block_and_every_example_has_a_case() {
+        let cases = read().unwrap();
+        let listed: BTreeSet<String> = cases.iter().map(|case| case.block.clone()).collect();
+        let examples = folders_in("examples").into_iter().map(|name| format!("examples/{name}"));
+        let all: BTreeSet<String> = folders_in("tests/fixtures/seeds").into_iter().chain(examples).collect();
+        assert_eq!(listed, all);
+    }
+
+    #[test]
+    fn every_case_has_one_outcome_a_name_of_its_own_and_a_context() {
+        let cases = read().unwrap();
         for case in &cases {
             case.expectation().unwrap();
-            assert!(super::super::folder().join("projects").join(&case.project).is_dir(), "{case:?}");
+            assert!(case.context().is_none_or(|folder| folder.is_dir()), "{case:?}");
         }
         let names: BTreeSet<String> = cases.iter().map(Case::name).collect();
         assert_eq!(names.len(), cases.len(), "two cases have the same name");
@@ -174,7 +200,7 @@ mod tests {
 
     #[test]
     fn every_image_that_a_block_asks_for_has_a_base() {
-        for case in read().unwrap() {
+        for case in read().unwrap().iter().filter(|case| case.planned.is_none()) {
             let text = case.text().unwrap();
             let stages: BTreeSet<&str> = text
                 .lines()
@@ -183,7 +209,8 @@ mod tests {
                 .collect();
             for word in text.lines().filter_map(image_of) {
                 let known = !bases::holding(word).is_empty();
-                let inner = stages.contains(word) || matches!(word, "scratch" | "0" | "deps-${BUILD_ENV");
+                let inner =
+                    stages.contains(word) || matches!(word, "scratch" | "0") || word.starts_with("deps-$");
                 assert!(known || inner, "{}: no base holds {word}", case.name());
             }
         }
