@@ -81,10 +81,8 @@ impl Builder {
         }
         let document = fs::read(&metadata).context("the build wrote no metadata")?;
         let document: Value = serde_json::from_slice(&document)?;
-        let image = match case.targets.last() {
-            Some(target) if case.targets.len() > 1 => &document[target],
-            _ => &document,
-        };
+        // One entry for each target that became an image, or the entry itself where only one did.
+        let image = case.targets.last().and_then(|target| document.get(target)).unwrap_or(&document);
         let number = |name: &str| image[name].as_u64().with_context(|| format!("the metadata has no {name}"));
         let digest = image["containerimage.digest"].as_str().context("the metadata has no digest")?;
         Ok(Outcome::Built(Built {
