@@ -34,8 +34,6 @@ pub(super) enum Outcome {
 pub(super) struct Built {
     /// Its name with its digest.
     pub(super) image: String,
-    /// What the build said.
-    pub(super) said: String,
     pub(super) seconds: f64,
     /// Compressed bytes.
     pub(super) size: u64,
@@ -87,7 +85,6 @@ impl Builder {
         let digest = image["containerimage.digest"].as_str().context("the metadata has no digest")?;
         Ok(Outcome::Built(Built {
             image: format!("{repository}@{digest}"),
-            said,
             seconds,
             size: number("slipway.size")?,
             unpacked: number("slipway.unpacked")?,

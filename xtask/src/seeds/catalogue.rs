@@ -35,7 +35,6 @@ pub(super) struct Case {
     prints: Option<String>,
     refuses: Option<String>,
     fails: Option<String>,
-    builds: Option<String>,
     planned: Option<String>,
 }
 
@@ -59,7 +58,6 @@ pub(super) enum Expectation<'a> {
     Prints(&'a str),
     Refuses(&'a str),
     Fails(&'a str),
-    Builds(&'a str),
     Planned(&'a str),
 }
 
@@ -80,7 +78,6 @@ impl Case {
             self.prints.as_deref().map(Expectation::Prints),
             self.refuses.as_deref().map(Expectation::Refuses),
             self.fails.as_deref().map(Expectation::Fails),
-            self.builds.as_deref().map(Expectation::Builds),
             self.planned.as_deref().map(Expectation::Planned),
         ];
         let mut stated = all.into_iter().flatten();

@@ -60,7 +60,7 @@ impl<'a> Pod<'a> {
             Expectation::Serves(answer) => self.answers(answer),
             Expectation::Prints(words) => self.prints(words),
             Expectation::Refuses(words) => self.refuses(words),
-            Expectation::Fails(_) | Expectation::Builds(_) | Expectation::Planned(_) => {
+            Expectation::Fails(_) | Expectation::Planned(_) => {
                 bail!("nothing was to be run")
             }
         };
