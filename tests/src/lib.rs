@@ -1,3 +1,4 @@
 //! What end-to-end tests share.
 
 pub mod cluster;
+pub mod schema;

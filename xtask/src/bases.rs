@@ -65,6 +65,18 @@ pub(crate) fn ensure(access: &Access, names: &[&str]) -> Result<()> {
     Ok(())
 }
 
+/// The names of the bases that are pushed to this repository, such as `node` or `gcr.io/distroless/static`.
+pub(crate) fn holding(image: &str) -> Vec<&'static str> {
+    // A host has a dot; what has neither host nor folder lies in `library`.
+    let path = match image.split_once('/') {
+        Some((host, path)) if host.contains('.') => path.to_owned(),
+        Some(_) => image.to_owned(),
+        None => format!("library/{image}"),
+    };
+    let holds = |base: &&Base| base.names.iter().any(|(repository, _)| *repository == path);
+    CATALOGUE.iter().filter(holds).map(|base| base.name).collect()
+}
+
 /// Pushes one base under all of its names, unless the registry has them from the same recipe.
 fn push(base: &Base, registry: &str, crane: &Path) -> Result<()> {
     let crane = || Command::new(crane);

@@ -18,7 +18,7 @@ use crate::{
         command::{Run, wait_until},
         folders, parts,
     },
-    install,
+    install, seeds,
 };
 
 /// A case: what it shows, and how.
@@ -76,6 +76,7 @@ pub(crate) fn run(access: &Access) -> Result<()> {
         .args(["build", "--quiet", "--locked", "--package", "slipway-cli"])
         .run()?;
     tests("conformance").env("SLIPWAY_TEST_REGISTRY", access.registry()).run()?;
+    seeds::short(access)?;
     tests("cluster")
         .env("KUBECONFIG", access.kubeconfig())
         .env("SLIPWAY_E2E_REGISTRY", access.registry())
@@ -88,7 +89,7 @@ pub(crate) fn run(access: &Access) -> Result<()> {
 pub(crate) struct Namespace(String);
 
 impl Namespace {
-    fn create(access: &Access) -> Result<Self> {
+    pub(crate) fn create(access: &Access) -> Result<Self> {
         let object =
             json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"generateName": "slipway-test-"}});
         let name = access.create(&object, &["--output=jsonpath={.metadata.name}"])?;
@@ -99,12 +100,17 @@ impl Namespace {
         Ok(Self(name))
     }
 
-    fn delete(&self, access: &Access) -> Result<()> {
+    pub(crate) fn delete(&self, access: &Access) -> Result<()> {
         access.kubectl(["delete", "namespace", &self.0, "--wait=false"]).map(drop)
     }
 
+    /// Its name.
+    pub(crate) fn name(&self) -> &str {
+        &self.0
+    }
+
     /// The namespace as a kubectl option.
-    fn option(&self) -> String {
+    pub(crate) fn option(&self) -> String {
         format!("--namespace={}", self.0)
     }
 }

@@ -13,6 +13,7 @@ mod host;
 mod images;
 mod install;
 mod peers;
+mod seeds;
 mod test;
 
 use std::process::ExitCode;
@@ -48,6 +49,8 @@ enum Command {
         #[command(subcommand)]
         command: peers::Commands,
     },
+    /// Builds the Dockerfiles of the documents that the project started from, and runs their images.
+    Seeds(seeds::Options),
     /// Runs everything that must pass before a change is merged.
     Test(test::Options),
 }
@@ -72,6 +75,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Install => cluster::lent(install::install),
         Command::Gen(options) => generate::run(&options),
         Command::Peers { command } => peers::run(command),
+        Command::Seeds(options) => test::on_a_cluster(|access| seeds::run(access, &options)),
         Command::Test(options) => test::run(&options),
     }
 }

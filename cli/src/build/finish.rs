@@ -157,8 +157,13 @@ impl Work<'_> {
     /// Says how it went.
     pub(super) fn report(&self, outcome: &Outcome, images: &[Image], began: Instant) -> anyhow::Result<()> {
         let digest = images.last().map(|image| image.digest.as_str());
+        let largest = (0..self.graph.stages.len())
+            .filter_map(|at| outcome.trees[at].as_ref())
+            .map(|tree| size::unpacked(self.graph, self.store, tree))
+            .max()
+            .unwrap_or(0);
         if let Some(path) = &self.args.metadata_file {
-            summary::metadata(path, images)?;
+            summary::metadata(path, images, largest)?;
         }
         if let (Some(path), Some(image)) = (&self.args.iidfile, images.last()) {
             std::fs::write(path, &image.digest)
@@ -170,11 +175,6 @@ impl Work<'_> {
             }
             return Ok(());
         }
-        let largest = (0..self.graph.stages.len())
-            .filter_map(|at| outcome.trees[at].as_ref())
-            .map(|tree| size::unpacked(self.graph, self.store, tree))
-            .max()
-            .unwrap_or(0);
         say("\n");
         say(&summary::stages(&outcome.stages));
         say(&summary::images(images, largest));

@@ -151,8 +151,9 @@ fn block(out: &mut String, indent: &str, image: &PlatformImage, largest: u64) {
     }
 }
 
-/// Writes what `--metadata-file` asks for, in the words of BuildKit where it has them.
-pub(super) fn metadata(path: &Path, images: &[Image]) -> anyhow::Result<()> {
+/// Writes what `--metadata-file` asks for, in the words of BuildKit where it has them. `largest` is the largest stage,
+/// unpacked.
+pub(super) fn metadata(path: &Path, images: &[Image], largest: u64) -> anyhow::Result<()> {
     let one = |image: &Image| {
         let mut document = json!({
             "containerimage.digest": image.digest,
@@ -161,6 +162,7 @@ pub(super) fn metadata(path: &Path, images: &[Image]) -> anyhow::Result<()> {
             },
             "image.name": image.names.join(","),
             "slipway.target": image.target,
+            "slipway.largest": largest,
         });
         match image.platforms.as_slice() {
             [only] if !image.is_index => {

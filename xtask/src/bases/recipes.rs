@@ -99,11 +99,22 @@ const LIKE_ALPINE: &[(&str, &str)] = &[
     ("usr/local/sbin/apk", APK),
 ];
 
+const DISTROLESS: &[(&str, &str)] = &[
+    (
+        "etc/passwd",
+        "root:x:0:0:root:/root:/sbin/nologin\nnonroot:x:65532:65532:nonroot:/home/nonroot:/sbin/nologin\n",
+    ),
+    ("etc/group", "root:x:0:\nnonroot:x:65532:\n"),
+    ("etc/os-release", "NAME=\"Stand-in for distroless\"\nID=debian\n"),
+    ("home/nonroot/.keep", ""),
+    ("tmp/.keep", ""),
+];
+
 /// All base images.
 pub(crate) const CATALOGUE: &[Base] = &[
     Base {
         name: "debian",
-        names: &[("library/debian", "bookworm bookworm-slim 12 12-slim latest stable-slim")],
+        names: &[("library/debian", "bookworm bookworm-slim 12 12-slim latest stable stable-slim")],
         on: None,
         content: Content::Debian,
         files: &[],
@@ -138,44 +149,58 @@ pub(crate) const CATALOGUE: &[Base] = &[
     },
     Base {
         name: "distroless",
-        names: &[("distroless/static", "latest nonroot"), ("distroless/static-debian12", "latest nonroot")],
+        names: &[("distroless/static", "latest"), ("distroless/static-debian12", "latest")],
         on: None,
         content: Content::Files,
-        files: &[
-            (
-                "etc/passwd",
-                "root:x:0:0:root:/root:/sbin/nologin\nnonroot:x:65532:65532:nonroot:/home/nonroot:/sbin/nologin\n",
-            ),
-            ("etc/group", "root:x:0:\nnonroot:x:65532:\n"),
-            ("etc/os-release", "NAME=\"Stand-in for distroless\"\nID=debian\n"),
-            ("home/nonroot/.keep", ""),
-            ("tmp/.keep", ""),
-        ],
+        files: DISTROLESS,
         settings: &[PATH, "--env=SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt"],
+        large: false,
+    },
+    Base {
+        name: "distroless-nonroot",
+        names: &[("distroless/static", "nonroot"), ("distroless/static-debian12", "nonroot")],
+        on: None,
+        content: Content::Files,
+        files: DISTROLESS,
+        settings: &[
+            PATH,
+            "--env=SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt",
+            "--user=65532",
+            "--workdir=/home/nonroot",
+        ],
         large: false,
     },
     Base {
         name: "node",
         names: &[(
             "library/node",
-            "20 20-slim 20-alpine 22 22-slim 22-alpine 18 18-slim 18-alpine 16 lts lts-alpine latest",
+            "16 18 18-slim 18-alpine 20 20-slim 20-alpine 22 22-slim 22-alpine lts lts-slim lts-alpine latest",
         )],
         on: Some("debian"),
         content: Content::Installed(Installation {
-            machine: &["/usr/bin/node", "/usr/bin/npm", "/usr/bin/npx", "/usr/lib/node_modules/npm"],
+            machine: &[
+                "/usr/bin/node",
+                "/usr/bin/npm",
+                "/usr/bin/npx",
+                "/usr/bin/corepack",
+                "/usr/lib/node_modules/npm",
+                "/usr/lib/node_modules/corepack",
+            ],
             packages: &["git"],
             instead: &["nodejs", "npm"],
+            script: "groupadd --gid 1000 node\nuseradd --uid 1000 --gid node --create-home --shell /bin/bash node\n",
             ..NOTHING
         }),
         files: LIKE_ALPINE,
-        settings: &["--cmd=node", PATH, "--env=NODE_VERSION=20"],
+        // A mirror of the registry may pass on no signatures, which corepack else insists on; lock files have hashes.
+        settings: &["--cmd=node", PATH, "--env=NODE_VERSION=20", "--env=COREPACK_INTEGRITY_KEYS=0"],
         large: false,
     },
     Base {
         name: "golang",
         names: &[(
             "library/golang",
-            "1.23 1.23-alpine 1.22 1.22-alpine 1.21 1.21-alpine 1.18 1.24 1.25 latest alpine",
+            "1.18 1.21 1.21-alpine 1.22 1.22-alpine 1.23 1.23-alpine 1.24 1.24-alpine 1.25 1.25-alpine latest alpine",
         )],
         on: Some("debian"),
         content: Content::Installed(Installation {
@@ -196,12 +221,14 @@ pub(crate) const CATALOGUE: &[Base] = &[
     },
     Base {
         name: "python",
-        names: &[("library/python", "3.11-slim 3.11 3.12-slim 3.12 3.9-slim 3.9 3-slim latest")],
+        names: &[(
+            "library/python",
+            "3 3-slim 3.9 3.9-slim 3.10 3.10-slim 3.11 3.11-slim 3.12 3.12-slim slim latest",
+        )],
         on: Some("debian"),
         content: Content::Installed(Installation {
             packages: &["python3", "python3-pip", "python3-venv"],
-            // As in the image that it stands for, pip may install for the whole system.
-            script: "rm -f /usr/lib/python3*/EXTERNALLY-MANAGED\nln -sf /usr/bin/python3 /usr/local/bin/python\n",
+            script: PYTHON,
             ..NOTHING
         }),
         files: &[],
@@ -210,29 +237,43 @@ pub(crate) const CATALOGUE: &[Base] = &[
     },
     Base {
         name: "nginx",
-        names: &[("library/nginx", "alpine latest stable-alpine 1.27-alpine")],
+        names: &[(
+            "library/nginx",
+            "alpine latest stable stable-alpine mainline-alpine 1.27 1.27-alpine 1.28 1.28-alpine",
+        )],
         on: Some("debian"),
         content: Content::Installed(Installation { packages: &["nginx-light"], script: NGINX, ..NOTHING }),
-        files: &[],
+        files: LIKE_ALPINE,
         settings: &["--cmd=nginx,-g,daemon off;", PATH, "--exposed-ports=80/tcp"],
         large: false,
     },
     Base {
         name: "rust",
-        names: &[("library/rust", "1.75 1.75-alpine 1 latest")],
+        names: &[(
+            "library/rust",
+            "1 1-slim 1-alpine 1.75 1.75-slim 1.75-alpine 1.85 1.85-slim 1.85-alpine latest slim alpine",
+        )],
         on: Some("debian"),
         content: Content::Installed(Installation {
             rust: true,
             packages: &["gcc", "git", "libc6-dev", "musl-tools", "pkg-config"],
             ..NOTHING
         }),
-        files: &[],
-        settings: &["--cmd=bash", PATH, "--env=CARGO_HOME=/usr/local/cargo"],
+        files: LIKE_ALPINE,
+        settings: &[
+            "--cmd=bash",
+            PATH,
+            "--env=CARGO_HOME=/usr/local/cargo",
+            "--env=CARGO_TARGET_X86_64_UNKNOWN_LINUX_MUSL_LINKER=musl-gcc",
+        ],
         large: true,
     },
     Base {
         name: "maven",
-        names: &[("library/maven", "3.9-eclipse-temurin-17 latest"), ("library/eclipse-temurin", "17-jre")],
+        names: &[(
+            "library/maven",
+            "3 3.9 3.9-eclipse-temurin-17 3.9-eclipse-temurin-21 3-eclipse-temurin-17 latest",
+        )],
         on: Some("debian"),
         content: Content::Installed(Installation {
             packages: &["maven", "openjdk-17-jdk-headless"],
@@ -243,21 +284,68 @@ pub(crate) const CATALOGUE: &[Base] = &[
         large: true,
     },
     Base {
-        name: "php",
-        names: &[("library/php", "8.2-fpm-alpine 8.2-cli"), ("library/composer", "2 latest")],
+        name: "jre",
+        names: &[
+            ("library/eclipse-temurin", "17-jre 17-jre-alpine 21-jre 21-jre-alpine"),
+            ("library/openjdk", "17-jre 21-jre"),
+        ],
+        on: Some("debian"),
+        content: Content::Installed(Installation { packages: &["openjdk-17-jre-headless"], ..NOTHING }),
+        files: LIKE_ALPINE,
+        settings: &["--cmd=java", PATH],
+        large: true,
+    },
+    Base {
+        name: "composer",
+        names: &[("library/composer", "2 2.8 latest")],
         on: Some("debian"),
         content: Content::Installed(Installation {
-            packages: &["php-cli", "php-fpm", "composer"],
+            packages: &["composer", "git", "php-cli", "unzip"],
             ..NOTHING
         }),
-        files: &[],
-        settings: &["--cmd=php,-a", PATH],
+        files: LIKE_ALPINE,
+        settings: &["--cmd=composer", "--workdir=/app", PATH, "--env=COMPOSER_ALLOW_SUPERUSER=1"],
+        large: true,
+    },
+    Base {
+        name: "php",
+        names: &[("library/php", "8.2-cli 8.2-cli-alpine 8.2-fpm 8.2-fpm-alpine")],
+        on: Some("debian"),
+        content: Content::Installed(Installation {
+            packages: &["php-cli", "php-fpm"],
+            script: PHP,
+            ..NOTHING
+        }),
+        files: LIKE_ALPINE,
+        settings: &["--cmd=php-fpm", "--workdir=/var/www/html", "--exposed-ports=9000/tcp", PATH],
         large: true,
     },
 ];
 
-/// The site's folder and the settings lie where the image that it stands for has them.
+/// As in the image that it stands for: pip may install for the whole system, and packages lie in `site-packages`.
+const PYTHON: &str = r"rm -f /usr/lib/python3*/EXTERNALLY-MANAGED
+ln -sf /usr/bin/python3 /usr/local/bin/python
+for packages in /usr/local/lib/python3.*/dist-packages; do
+    rmdir $packages
+    mkdir ${packages%/*}/site-packages
+    ln -s site-packages $packages
+done
+";
+
+/// PHP-FPM in the foreground, on a port, with the environment and the messages of the container.
+const PHP: &str = r"ln -s /usr/sbin/php-fpm8.2 /usr/local/sbin/php-fpm
+sed -i 's,^;*daemonize =.*,daemonize = no,; s,^;*error_log =.*,error_log = /proc/self/fd/2,' /etc/php/8.2/fpm/php-fpm.conf
+sed -i 's,^listen = .*,listen = 9000,; s,^;*clear_env =.*,clear_env = no,' /etc/php/8.2/fpm/pool.d/www.conf
+mkdir -p /var/www/html
+";
+
+/// The user, the site's folder and the settings are those of the image that it stands for.
 const NGINX: &str = r"rm -f /etc/nginx/sites-enabled/default
+groupadd --system --gid 101 nginx
+useradd --system --uid 101 --gid nginx --no-create-home --home-dir /var/cache/nginx --shell /sbin/nologin nginx
+sed -i 's/^user .*/user nginx;/' /etc/nginx/nginx.conf
+mkdir -p /var/cache/nginx
+chown nginx: /var/cache/nginx
 cat > /etc/nginx/conf.d/default.conf <<'SITE'
 server {
     listen 80;

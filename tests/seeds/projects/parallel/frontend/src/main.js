@@ -1,0 +1,1 @@
+document.body.textContent = "built beside the backend";
