@@ -23,9 +23,9 @@ struct Args {
     /// The settings file.
     #[arg(long, env = "SLIPWAY_SETTINGS")]
     settings: Option<PathBuf>,
-    /// Watch this namespace only; all of them without it.
-    #[arg(long, env = "SLIPWAY_NAMESPACE")]
-    namespace: Option<String>,
+    /// Watch these namespaces only, separated by commas; all of them without it.
+    #[arg(long, env = "SLIPWAY_NAMESPACES", value_delimiter = ',')]
+    namespaces: Vec<String>,
     /// Where /metrics, /healthz and /readyz are served.
     #[arg(long, env = "SLIPWAY_LISTEN", default_value = "0.0.0.0:8080")]
     listen: SocketAddr,
@@ -78,7 +78,7 @@ async fn main() -> anyhow::Result<()> {
         tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
     };
     tokio::select! {
-        result = lead(client, args.lease_namespace, args.namespace, settings, metrics, stop) => result,
+        result = lead(client, args.lease_namespace, args.namespaces, settings, metrics, stop) => result,
         served = serving => served?.context("failed to serve metrics and health"),
     }
 }
@@ -87,13 +87,13 @@ async fn main() -> anyhow::Result<()> {
 async fn lead(
     client: Client,
     lease_namespace: Option<String>,
-    namespace: Option<String>,
+    namespaces: Vec<String>,
     settings: Settings,
     metrics: Arc<Metrics>,
     stop: impl Future<Output = ()> + Send + Sync + 'static,
 ) -> anyhow::Result<()> {
     let Some(lease_namespace) = lease_namespace else {
-        controller::run(client, namespace, settings, metrics, stop).await;
+        controller::run(client, &namespaces, settings, metrics, stop).await;
         return Ok(());
     };
     let identity = std::env::var("HOSTNAME").unwrap_or_else(|_| format!("pid-{}", std::process::id()));
@@ -117,7 +117,7 @@ async fn lead(
         async move { leads.wait_for(|leads| !*leads).await.is_ok() }
     };
     tokio::select! {
-        () = controller::run(client, namespace, settings, metrics, stop) => {}
+        () = controller::run(client, &namespaces, settings, metrics, stop) => {}
         // Whoever no longer leads must stop at once: the process ends, and its next life waits to lead again.
         _ = lost => anyhow::bail!("no longer leading"),
     }
