@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context as _;
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use kube::Client;
 use kube_lease_manager::LeaseManagerBuilder;
 use slipway_operator::metrics::Metrics;
 use slipway_operator::server::{Health, serve};
 use slipway_operator::settings::Settings;
-use slipway_operator::{controller, server};
+use slipway_operator::{controller, server, trial};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -38,6 +38,15 @@ struct Args {
     /// Write logs as JSON.
     #[arg(long, env = "SLIPWAY_LOG_JSON")]
     log_json: bool,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// What to do instead of reconciling.
+#[derive(Subcommand)]
+enum Command {
+    /// Builds an image in the cluster and waits for it.
+    Trial(trial::Args),
 }
 
 #[tokio::main]
@@ -56,6 +65,10 @@ async fn main() -> anyhow::Result<()> {
     }
     let _ = rustls::crypto::ring::default_provider().install_default();
 
+    if let Some(Command::Trial(order)) = &args.command {
+        let client = Client::try_default().await.context("no way to the API server")?;
+        return Ok(trial::run(client, order, |line| tracing::info!("{line}")).await?);
+    }
     let settings = args.settings.as_deref().map(Settings::read).transpose()?.unwrap_or_default();
     let metrics = Arc::new(Metrics::default());
     let health = server::Health { metrics: metrics.clone(), ready: Arc::new(AtomicBool::new(false)) };

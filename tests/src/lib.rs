@@ -1,3 +1,4 @@
-//! What end-to-end tests share.
+//! What tests of the whole share.
 
 pub mod cluster;
+pub mod tools;

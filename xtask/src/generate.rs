@@ -1,5 +1,7 @@
 //! Files that are made from code, so that they cannot tell another story than the code does.
 
+mod values;
+
 use std::{fs, process::Command};
 
 use anyhow::{Context, Result, bail};
@@ -23,29 +25,46 @@ const FILES: &[(&[&str], &[&str])] = &[
     (&["--package", "slipway-operator", "--", "--metrics-reference"], &["docs/metrics.md"]),
 ];
 
+const VALUES: &str = "charts/slipway/values.yaml";
+const SCHEMA: &str = "charts/slipway/values.schema.json";
+const README: &str = "charts/slipway/README.md";
+
 pub(crate) fn run(options: &Options) -> Result<()> {
     let mut stale = Vec::new();
-    for (program, places) in FILES {
-        let text = Command::new("cargo")
-            .current_dir(folders::checkout())
-            .args(["run", "--quiet", "--locked"])
-            .args(*program)
-            .text()?;
-        for place in *places {
-            let path = folders::checkout().join(place);
-            if fs::read_to_string(&path).is_ok_and(|stored| stored == text) {
-                continue;
-            }
-            if options.check {
-                stale.push(*place);
-            } else {
-                fs::write(&path, &text).with_context(|| format!("failed to write {place}"))?;
-                println!("wrote {place}");
-            }
+    for (place, text) in made()? {
+        let path = folders::checkout().join(place);
+        if fs::read_to_string(&path).is_ok_and(|stored| stored == text) {
+            continue;
+        }
+        if options.check {
+            stale.push(place);
+        } else {
+            fs::write(&path, &text).with_context(|| format!("failed to write {place}"))?;
+            println!("wrote {place}");
         }
     }
     if !stale.is_empty() {
         bail!("stale: {}; run `cargo xtask gen`", stale.join(", "));
     }
     Ok(())
+}
+
+/// Returns every file as it should be.
+fn made() -> Result<Vec<(&'static str, String)>> {
+    let mut files = Vec::new();
+    for (program, places) in FILES {
+        let text = Command::new("cargo")
+            .current_dir(folders::checkout())
+            .args(["run", "--quiet", "--locked"])
+            .args(*program)
+            .text()?;
+        files.extend(places.iter().map(|place| (*place, text.clone())));
+    }
+    let stored = |place: &str| {
+        fs::read_to_string(folders::checkout().join(place)).with_context(|| format!("failed to read {place}"))
+    };
+    let values = stored(VALUES)?;
+    files.push((SCHEMA, values::schema(&values)?));
+    files.push((README, values::readme(&stored(README)?, &values)?));
+    Ok(files)
 }

@@ -5,6 +5,7 @@
 #![expect(clippy::print_stdout, reason = "a command line whose product is what it prints")]
 
 mod bases;
+mod chart;
 mod cluster;
 mod demo;
 mod e2e;
