@@ -1,4 +1,5 @@
 //! What tests of the whole share.
 
 pub mod cluster;
+pub mod monitoring;
 pub mod tools;
