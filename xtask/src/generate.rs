@@ -17,12 +17,9 @@ pub(crate) struct Options {
 
 /// What prints a file, and where it stands.
 const FILES: &[(&[&str], &[&str])] = &[
-    (
-        &["--package", "slipway-crds"],
-        &["crds/imagebuilds.yaml", "charts/slipway/crds-source/imagebuilds.yaml"],
-    ),
-    (&["--package", "slipway-crds", "--", "--reference"], &["docs/resource.md"]),
-    (&["--package", "slipway-operator", "--", "--metrics-reference"], &["docs/metrics.md"]),
+    (&["slipway-crds"], &["crds/imagebuilds.yaml", "charts/slipway/crds-source/imagebuilds.yaml"]),
+    (&["slipway-crds", "--reference"], &["docs/resource.md"]),
+    (&["slipway-operator", "--metrics-reference"], &["docs/metrics.md"]),
 ];
 
 const VALUES: &str = "charts/slipway/values.yaml";
@@ -52,12 +49,13 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 /// Returns every file as it should be.
 fn made() -> Result<Vec<(&'static str, String)>> {
     let mut files = Vec::new();
-    for (program, places) in FILES {
-        let text = Command::new("cargo")
-            .current_dir(folders::checkout())
-            .args(["run", "--quiet", "--locked"])
-            .args(*program)
-            .text()?;
+    // With the features of the whole workspace, so that dependencies are compiled once for all steps.
+    Command::new("cargo")
+        .current_dir(folders::checkout())
+        .args(["build", "--quiet", "--locked", "--workspace", "--bin", "slipway-crds", "--bin", "slipway-operator"])
+        .run()?;
+    for (words, places) in FILES {
+        let text = Command::new(folders::target().join("debug").join(words[0])).args(&words[1..]).text()?;
         files.extend(places.iter().map(|place| (*place, text.clone())));
     }
     let stored = |place: &str| {
