@@ -14,7 +14,7 @@ mod tests;
 
 /// What an installation sets for builds that say nothing.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct Defaults {
     /// The registry of image names without a host.
     pub registry: String,
@@ -28,6 +28,8 @@ pub struct Defaults {
     pub ttl: String,
     /// How many finished builds stand in the status.
     pub history_limit: i32,
+    /// How user code is isolated where a build leaves it at `Auto`.
+    pub isolation: Isolation,
 }
 
 impl Default for Defaults {
@@ -39,6 +41,7 @@ impl Default for Defaults {
             timeout: "1h".into(),
             ttl: "1h".into(),
             history_limit: 10,
+            isolation: Isolation::Auto,
         }
     }
 }
@@ -189,7 +192,7 @@ pub fn validate(spec: &ImageBuildSpec, defaults: &Defaults) -> Result<ValidBuild
             storage_class: cache.storage_class_name.unwrap_or_else(|| defaults.cache_storage_class.clone()),
             disabled: cache.disabled,
         },
-        isolation: spec.isolation,
+        isolation: if spec.isolation == Isolation::Auto { defaults.isolation } else { spec.isolation },
         timeout: problems.seconds("spec.timeout", spec.timeout.as_deref().unwrap_or(&defaults.timeout)),
         retries: spec.retries,
         fail_on: spec.checks.as_ref().map_or(FailOn::Error, |c| c.fail_on),

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, bail};
 use slipway_executor::event::{Events, Sink};
+use slipway_executor::fetch::trust;
 use slipway_executor::local::lent::Lent;
 use slipway_executor::pod::conduct::{ConductPlaces, conduct as conduct_build, planned};
 use slipway_executor::pod::plan::{PlanPlaces, plan as plan_build};
@@ -135,6 +136,22 @@ fn open_store(path: &Path) -> Result<Store, Box<Failure>> {
     Store::open(path).map_err(|error| Box::new(failure(error)))
 }
 
+/// Trusts the certificates of the installation; where they are of no use, the report says so.
+fn trust(request: &BuildRequest) -> Result<(), Box<Failure>> {
+    let file = &request.registries.ca_file;
+    if file.is_empty() {
+        return Ok(());
+    }
+    let scratch = std::env::current_dir().unwrap_or_else(|_| paths::SCRATCH.into());
+    trust::add(Path::new(file), &scratch).map_err(|error| {
+        Box::new(Failure {
+            reason: "InvalidSettings".into(),
+            message: format!("{:#}", anyhow::Error::new(error)),
+            ..Failure::default()
+        })
+    })
+}
+
 /// Makes room before a build needs it: below a tenth of the volume, or 2 GiB, the oldest things go.
 fn make_room(store: &Store) {
     let wanted = 2 << 30;
@@ -150,7 +167,7 @@ fn make_room(store: &Store) {
 /// Runs `plan`.
 pub(crate) fn plan(args: &RequestArgs) -> anyhow::Result<ExitCode> {
     let request = read_request(&args.request)?;
-    let store = match open_store(&args.store.store) {
+    let store = match trust(&request).and_then(|()| open_store(&args.store.store)) {
         Ok(store) => store,
         Err(failure) => {
             leave(&PlanReport { failure: Some((*failure).clone()), ..PlanReport::default() });
@@ -177,7 +194,7 @@ pub(crate) fn plan(args: &RequestArgs) -> anyhow::Result<ExitCode> {
 /// Runs `conduct`.
 pub(crate) fn conduct(args: &RequestArgs) -> anyhow::Result<ExitCode> {
     let request = read_request(&args.request)?;
-    let store = match open_store(&args.store.store) {
+    let store = match trust(&request).and_then(|()| open_store(&args.store.store)) {
         Ok(store) => store,
         Err(failure) => {
             leave(&BuildReport { failure: Some((*failure).clone()), ..BuildReport::default() });

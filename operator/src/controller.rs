@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::jiff::Timestamp;
 use kube::core::DeserializeGuard;
@@ -33,7 +33,8 @@ pub struct Context {
     settings: Settings,
     recorder: Recorder,
     metrics: Arc<Metrics>,
-    builds: Store<Guarded>,
+    /// One store for each namespace that is watched, or a single one for all.
+    builds: Vec<Store<Guarded>>,
     /// Starts that were granted and that the watch may not show yet.
     granted: Mutex<HashMap<String, Instant>>,
     /// Each resource as it was last written: the watch may lag behind our own writes.
@@ -64,40 +65,48 @@ impl Error {
     }
 }
 
-/// Runs until `shutdown` resolves.
+/// Runs until `shutdown` resolves; without namespaces, all are watched.
 pub async fn run(
     client: Client,
-    namespace: Option<String>,
+    namespaces: &[String],
     settings: Settings,
     metrics: Arc<Metrics>,
     shutdown: impl Future<Output = ()> + Send + Sync + 'static,
 ) {
-    let builds: Api<Guarded> = scoped(&client, namespace.as_deref());
-    let pods: Api<Pod> = scoped(&client, namespace.as_deref());
-    let controller = Controller::new(builds, watcher::Config::default().any_semantic())
-        .owns(pods, watcher::Config::default().labels(&labels::managed_selector()))
-        .with_config(kube::runtime::controller::Config::default().concurrency(32))
-        .graceful_shutdown_on(shutdown);
+    let shutdown = shutdown.shared();
+    let watch = |namespace: Option<&str>| {
+        let builds: Api<Guarded> = scoped(&client, namespace);
+        let pods: Api<Pod> = scoped(&client, namespace);
+        Controller::new(builds, watcher::Config::default().any_semantic())
+            .owns(pods, watcher::Config::default().labels(&labels::managed_selector()))
+            .with_config(kube::runtime::controller::Config::default().concurrency(32))
+            .graceful_shutdown_on(shutdown.clone())
+    };
+    let controllers: Vec<_> = if namespaces.is_empty() {
+        vec![watch(None)]
+    } else {
+        namespaces.iter().map(|namespace| watch(Some(namespace))).collect()
+    };
     let reporter = Reporter { controller: labels::MANAGER.into(), instance: std::env::var("HOSTNAME").ok() };
     let context = Arc::new(Context {
         recorder: Recorder::new(client.clone(), reporter),
         client,
         settings,
         metrics,
-        builds: controller.store(),
+        builds: controllers.iter().map(Controller::store).collect(),
         granted: Mutex::default(),
         latest: Mutex::default(),
         failures: Mutex::default(),
     });
-    controller
-        .run(reconcile, error_policy, context)
-        .for_each(|result| async move {
+    let running = controllers.into_iter().map(|controller| {
+        controller.run(reconcile, error_policy, context.clone()).for_each(|result| async move {
             match result {
                 Ok(_) | Err(kube::runtime::controller::Error::ObjectNotFound(_)) => {}
                 Err(error) => tracing::debug!(%error, "reconcile"),
             }
         })
-        .await;
+    });
+    futures::future::join_all(running).await;
 }
 
 fn scoped<K>(client: &Client, namespace: Option<&str>) -> Api<K>
@@ -208,11 +217,13 @@ impl Context {
         granted.retain(|_, since| since.elapsed() < Duration::from_mins(1));
         let mut entries: Vec<Entry> = self
             .builds
-            .state()
             .iter()
-            .filter_map(|guarded| guarded.0.as_ref().ok())
-            .filter(|other| other.uid().as_ref() != Some(&uid))
-            .filter_map(|other| entry(other, granted.contains_key(&other.uid().unwrap_or_default())))
+            .flat_map(Store::state)
+            .filter(|guarded| guarded.uid().as_ref() != Some(&uid))
+            .filter_map(|guarded| {
+                let granted = granted.contains_key(&guarded.uid().unwrap_or_default());
+                entry(guarded.0.as_ref().ok()?, granted)
+            })
             .collect();
         let running =
             build.status.as_ref().is_some_and(|s| s.started_at.is_some() && s.finished_at.is_none());

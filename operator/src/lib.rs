@@ -14,3 +14,4 @@ pub mod queue;
 pub mod report;
 pub mod server;
 pub mod settings;
+pub mod trial;

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context as _;
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use kube::Client;
 use kube_lease_manager::LeaseManagerBuilder;
 use slipway_operator::metrics::Metrics;
 use slipway_operator::server::{Health, serve};
 use slipway_operator::settings::Settings;
-use slipway_operator::{controller, server};
+use slipway_operator::{controller, server, trial};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -23,9 +23,9 @@ struct Args {
     /// The settings file.
     #[arg(long, env = "SLIPWAY_SETTINGS")]
     settings: Option<PathBuf>,
-    /// Watch this namespace only; all of them without it.
-    #[arg(long, env = "SLIPWAY_NAMESPACE")]
-    namespace: Option<String>,
+    /// Watch these namespaces only, separated by commas; all of them without it.
+    #[arg(long, env = "SLIPWAY_NAMESPACES", value_delimiter = ',')]
+    namespaces: Vec<String>,
     /// Where /metrics, /healthz and /readyz are served.
     #[arg(long, env = "SLIPWAY_LISTEN", default_value = "0.0.0.0:8080")]
     listen: SocketAddr,
@@ -38,6 +38,15 @@ struct Args {
     /// Write logs as JSON.
     #[arg(long, env = "SLIPWAY_LOG_JSON")]
     log_json: bool,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// What to do instead of reconciling.
+#[derive(Subcommand)]
+enum Command {
+    /// Builds an image in the cluster and waits for it.
+    Trial(trial::Args),
 }
 
 #[tokio::main]
@@ -56,6 +65,10 @@ async fn main() -> anyhow::Result<()> {
     }
     let _ = rustls::crypto::ring::default_provider().install_default();
 
+    if let Some(Command::Trial(order)) = &args.command {
+        let client = Client::try_default().await.context("no way to the API server")?;
+        return Ok(trial::run(client, order, |line| tracing::info!("{line}")).await?);
+    }
     let settings = args.settings.as_deref().map(Settings::read).transpose()?.unwrap_or_default();
     let metrics = Arc::new(Metrics::default());
     let health = server::Health { metrics: metrics.clone(), ready: Arc::new(AtomicBool::new(false)) };
@@ -78,7 +91,7 @@ async fn main() -> anyhow::Result<()> {
         tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
     };
     tokio::select! {
-        result = lead(client, args.lease_namespace, args.namespace, settings, metrics, stop) => result,
+        result = lead(client, args.lease_namespace, args.namespaces, settings, metrics, stop) => result,
         served = serving => served?.context("failed to serve metrics and health"),
     }
 }
@@ -87,13 +100,13 @@ async fn main() -> anyhow::Result<()> {
 async fn lead(
     client: Client,
     lease_namespace: Option<String>,
-    namespace: Option<String>,
+    namespaces: Vec<String>,
     settings: Settings,
     metrics: Arc<Metrics>,
     stop: impl Future<Output = ()> + Send + Sync + 'static,
 ) -> anyhow::Result<()> {
     let Some(lease_namespace) = lease_namespace else {
-        controller::run(client, namespace, settings, metrics, stop).await;
+        controller::run(client, &namespaces, settings, metrics, stop).await;
         return Ok(());
     };
     let identity = std::env::var("HOSTNAME").unwrap_or_else(|_| format!("pid-{}", std::process::id()));
@@ -117,7 +130,7 @@ async fn lead(
         async move { leads.wait_for(|leads| !*leads).await.is_ok() }
     };
     tokio::select! {
-        () = controller::run(client, namespace, settings, metrics, stop) => {}
+        () = controller::run(client, &namespaces, settings, metrics, stop) => {}
         // Whoever no longer leads must stop at once: the process ends, and its next life waits to lead again.
         _ = lost => anyhow::bail!("no longer leading"),
     }

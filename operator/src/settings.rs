@@ -1,7 +1,10 @@
 //! What an installation sets: one YAML file that the chart mounts.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
+use k8s_openapi::api::core::v1::{Affinity, ResourceRequirements, Toleration};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use serde::{Deserialize, Serialize};
 use slipway_crds::validate::Defaults;
 use slipway_protocol::request::RegistrySettings;
@@ -30,26 +33,50 @@ pub struct Settings {
     pub user_namespaces: bool,
     /// The access mode of claims that the operator makes.
     pub cache_access_mode: String,
-    /// Requests of build pods: cpu and memory.
-    pub build_pod_requests: Requests,
-    /// Requests of stage pods that ask for nothing themselves.
-    pub stage_pod_requests: Requests,
+    /// PEM certificates that build pods trust beside the usual ones: of registries, git servers and downloads.
+    pub ca_bundle: String,
+    /// Build pods: they hold credentials and run no user code.
+    pub build_pods: PodDefaults,
+    /// Stage pods: they run user code.
+    pub stage_pods: PodDefaults,
     /// The log filter of the pods.
     pub log: String,
 }
 
-/// What a container asks for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-#[allow(missing_docs)]
-pub struct Requests {
-    pub cpu: String,
-    pub memory: String,
+/// What the pods of a kind get; where a build says something itself, that counts.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct PodDefaults {
+    /// Requests and limits.
+    pub resources: ResourceRequirements,
+    /// Labels that the nodes must have.
+    pub node_selector: BTreeMap<String, String>,
+    /// Taints that they tolerate.
+    pub tolerations: Vec<Toleration>,
+    /// Affinity.
+    pub affinity: Option<Affinity>,
+    /// The priority class.
+    pub priority_class_name: String,
+    /// The runtime class, such as one of virtual machines.
+    pub runtime_class_name: String,
+    /// More labels.
+    pub labels: BTreeMap<String, String>,
+    /// More annotations.
+    pub annotations: BTreeMap<String, String>,
 }
 
-impl Default for Requests {
-    fn default() -> Self {
-        Self { cpu: "50m".into(), memory: "64Mi".into() }
+impl PodDefaults {
+    /// What waits and copies asks for; work that needs more says so.
+    fn small() -> Self {
+        let requests = [("cpu", "50m"), ("memory", "64Mi")];
+        let requests = requests.map(|(name, amount)| (name.to_owned(), Quantity(amount.to_owned())));
+        Self {
+            resources: ResourceRequirements {
+                requests: Some(requests.into()),
+                ..ResourceRequirements::default()
+            },
+            ..Self::default()
+        }
     }
 }
 
@@ -66,8 +93,9 @@ impl Default for Settings {
             max_builds_per_namespace: 10,
             user_namespaces: true,
             cache_access_mode: "ReadWriteOnce".into(),
-            build_pod_requests: Requests::default(),
-            stage_pod_requests: Requests::default(),
+            ca_bundle: String::new(),
+            build_pods: PodDefaults::small(),
+            stage_pods: PodDefaults::small(),
             log: "info".into(),
         }
     }

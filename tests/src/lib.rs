@@ -1,4 +1,6 @@
-//! What end-to-end tests share.
+//! What tests of the whole share.
 
 pub mod cluster;
+pub mod monitoring;
 pub mod schema;
+pub mod tools;

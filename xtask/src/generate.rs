@@ -1,5 +1,7 @@
 //! Files that are made from code, so that they cannot tell another story than the code does.
 
+mod values;
+
 use std::{fs, process::Command};
 
 use anyhow::{Context, Result, bail};
@@ -15,37 +17,52 @@ pub(crate) struct Options {
 
 /// What prints a file, and where it stands.
 const FILES: &[(&[&str], &[&str])] = &[
-    (
-        &["--package", "slipway-crds"],
-        &["crds/imagebuilds.yaml", "charts/slipway/crds-source/imagebuilds.yaml"],
-    ),
-    (&["--package", "slipway-crds", "--", "--reference"], &["docs/resource.md"]),
-    (&["--package", "slipway-operator", "--", "--metrics-reference"], &["docs/metrics.md"]),
+    (&["slipway-crds"], &["crds/imagebuilds.yaml", "charts/slipway/crds-source/imagebuilds.yaml"]),
+    (&["slipway-crds", "--reference"], &["docs/resource.md"]),
+    (&["slipway-operator", "--metrics-reference"], &["docs/metrics.md"]),
 ];
+
+const VALUES: &str = "charts/slipway/values.yaml";
+const SCHEMA: &str = "charts/slipway/values.schema.json";
+const README: &str = "charts/slipway/README.md";
 
 pub(crate) fn run(options: &Options) -> Result<()> {
     let mut stale = Vec::new();
-    for (program, places) in FILES {
-        let text = Command::new("cargo")
-            .current_dir(folders::checkout())
-            .args(["run", "--quiet", "--locked"])
-            .args(*program)
-            .text()?;
-        for place in *places {
-            let path = folders::checkout().join(place);
-            if fs::read_to_string(&path).is_ok_and(|stored| stored == text) {
-                continue;
-            }
-            if options.check {
-                stale.push(*place);
-            } else {
-                fs::write(&path, &text).with_context(|| format!("failed to write {place}"))?;
-                println!("wrote {place}");
-            }
+    for (place, text) in made()? {
+        let path = folders::checkout().join(place);
+        if fs::read_to_string(&path).is_ok_and(|stored| stored == text) {
+            continue;
+        }
+        if options.check {
+            stale.push(place);
+        } else {
+            fs::write(&path, &text).with_context(|| format!("failed to write {place}"))?;
+            println!("wrote {place}");
         }
     }
     if !stale.is_empty() {
         bail!("stale: {}; run `cargo xtask gen`", stale.join(", "));
     }
     Ok(())
+}
+
+/// Returns every file as it should be.
+fn made() -> Result<Vec<(&'static str, String)>> {
+    let mut files = Vec::new();
+    // With the features of the whole workspace, so that dependencies are compiled once for all steps.
+    Command::new("cargo")
+        .current_dir(folders::checkout())
+        .args(["build", "--quiet", "--locked", "--workspace", "--bin", "slipway-crds", "--bin", "slipway-operator"])
+        .run()?;
+    for (words, places) in FILES {
+        let text = Command::new(folders::target().join("debug").join(words[0])).args(&words[1..]).text()?;
+        files.extend(places.iter().map(|place| (*place, text.clone())));
+    }
+    let stored = |place: &str| {
+        fs::read_to_string(folders::checkout().join(place)).with_context(|| format!("failed to read {place}"))
+    };
+    let values = stored(VALUES)?;
+    files.push((SCHEMA, values::schema(&values)?));
+    files.push((README, values::readme(&stored(README)?, &values)?));
+    Ok(files)
 }

@@ -1,6 +1,6 @@
 //! The images of operator and executor: static programs, put into images by Slipway itself.
 
-use std::{env, fs, path::Path, process::Command};
+use std::{fs, path::Path, process::Command};
 
 use anyhow::{Context, Result};
 
@@ -54,9 +54,7 @@ pub(crate) fn compile() -> Result<std::path::PathBuf> {
         .args(["build", "--quiet", "--locked", "--profile", PROFILE, "--target", TARGET])
         .args(["--package", "slipway-cli", "--package", "slipway-executor", "--package", "slipway-operator"])
         .run()?;
-    let target =
-        env::var_os("CARGO_TARGET_DIR").map_or_else(|| folders::checkout().join("target"), Into::into);
-    Ok(target.join(TARGET).join(PROFILE))
+    Ok(folders::target().join(TARGET).join(PROFILE))
 }
 
 fn build(access: &Access, programs: &Path, context: &Path, target: &str) -> Result<Image> {

@@ -1,24 +1,69 @@
 //! The chart on a cluster, with images built from this checkout.
 
-use std::process::Command;
+use std::{path::PathBuf, process::Command};
 
 use anyhow::Result;
 
 use crate::{
+    chart,
     cluster::Access,
-    host::{command::Run, folders, parts},
-    images,
+    host::{command::Run, parts},
+    images::{self, Images},
 };
 
 /// The namespace of the operator.
 pub(crate) const NAMESPACE: &str = "slipway-system";
+/// The name of the release, and of most of its objects.
+pub(crate) const RELEASE: &str = "slipway";
 
 /// Builds the images and installs or upgrades the chart; returns when the operator is ready.
 pub(crate) fn install(access: &Access) -> Result<()> {
     let images = images::push(access)?;
-    let helm = parts::HELM.ensure()?.join("helm");
-    let registry = access.registry();
-    let settings = [
+    Helm::new(access)?.upgrade(&images, &[]).map(drop)
+}
+
+/// Helm, working on one release.
+pub(crate) struct Helm<'a> {
+    program: PathBuf,
+    access: &'a Access,
+}
+
+impl<'a> Helm<'a> {
+    pub(crate) fn new(access: &'a Access) -> Result<Self> {
+        Ok(Self { program: parts::HELM.ensure()?.join("helm"), access })
+    }
+
+    /// Runs a command on the release and returns what helm printed.
+    pub(crate) fn run(&self, verb: &[&str], words: &[&str]) -> Result<String> {
+        Command::new(&self.program)
+            .env("KUBECONFIG", self.access.kubeconfig())
+            .args(verb)
+            .args(["--namespace", NAMESPACE])
+            .args(words)
+            .text()
+    }
+
+    /// Installs or upgrades the chart with images from this checkout and some more values.
+    pub(crate) fn upgrade(&self, images: &Images, more: &[&str]) -> Result<String> {
+        let chart = chart::folder();
+        let mut words: Vec<String> =
+            ["--install", "--create-namespace", "--wait", "--timeout", "5m"].map(str::to_owned).into();
+        for setting in settings(images, self.access.registry()) {
+            words.extend(["--set".to_owned(), setting]);
+        }
+        // A mirror for each registry that the examples and tests name.
+        for host in ["docker.io", "gcr.io", "mcr.microsoft.com"] {
+            let mirror = format!("registries.mirrors.{}=[\"{}\"]", host.replace('.', "\\."), self.access.registry());
+            words.extend(["--set-json".to_owned(), mirror]);
+        }
+        words.extend(more.iter().flat_map(|setting| ["--set".to_owned(), (*setting).to_owned()]));
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        self.run(&["upgrade", RELEASE, &chart.to_string_lossy()], &words)
+    }
+}
+
+fn settings(images: &Images, registry: &str) -> Vec<String> {
+    vec![
         format!("operator.image.repository={}", images.operator.repository),
         format!("operator.image.digest={}", images.operator.digest),
         format!("executor.image.repository={}", images.executor.repository),
@@ -26,22 +71,5 @@ pub(crate) fn install(access: &Access) -> Result<()> {
         format!("defaults.registry={registry}"),
         format!("registries.insecure={{{registry}}}"),
         "defaults.cacheSize=5Gi".to_owned(),
-    ];
-    let mut command = Command::new(helm);
-    command
-        .env("KUBECONFIG", access.kubeconfig())
-        .args(["upgrade", "--install", "slipway"])
-        .arg(folders::checkout().join("charts/slipway"))
-        .args(["--namespace", NAMESPACE, "--create-namespace", "--wait", "--timeout", "3m"]);
-    for setting in &settings {
-        command.args(["--set", setting]);
-    }
-    // A mirror for each registry that the examples and tests name.
-    for host in ["docker.io", "gcr.io", "mcr.microsoft.com"] {
-        command.args([
-            "--set-json",
-            &format!("registries.mirrors.{}=[\"{registry}\"]", host.replace('.', "\\.")),
-        ]);
-    }
-    command.text().map(drop)
+    ]
 }

@@ -5,13 +5,17 @@
 #![expect(clippy::print_stdout, reason = "a command line whose product is what it prints")]
 
 mod bases;
+mod chart;
 mod cluster;
+mod cycle;
 mod demo;
 mod e2e;
 mod generate;
+mod gitops;
 mod host;
 mod images;
 mod install;
+mod monitoring;
 mod peers;
 mod seeds;
 mod test;
@@ -42,7 +46,13 @@ enum Command {
     Images,
     /// Installs or upgrades the chart on the cluster, with images built from this checkout.
     Install,
-    /// Writes the files that are made from code: the CRD, its copy in the chart, the reference of its fields.
+    /// Installs, tests, upgrades, rolls back and uninstalls the chart with builds running.
+    ChartCycle,
+    /// Shows Flux's kustomize-controller on a folder of ImageBuilds.
+    Gitops,
+    /// Asks a real Prometheus everything that dashboard and alert rules ask.
+    Monitoring,
+    /// Writes the files that are made from code: the CRD, its copy in the chart, references, the chart's schema.
     Gen(generate::Options),
     /// Starts other builders to compare with, and builds with them.
     Peers {
@@ -73,6 +83,9 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Demo => cluster::lent(demo::run),
         Command::Images => cluster::lent(|access| images::push(access).map(drop)),
         Command::Install => cluster::lent(install::install),
+        Command::ChartCycle => cluster::lent(cycle::run),
+        Command::Gitops => cluster::lent(gitops::run),
+        Command::Monitoring => cluster::lent(monitoring::run),
         Command::Gen(options) => generate::run(&options),
         Command::Peers { command } => peers::run(command),
         Command::Seeds(options) => test::on_a_cluster(|access| seeds::run(access, &options)),

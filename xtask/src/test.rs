@@ -6,6 +6,7 @@ use anyhow::{Result, bail};
 use clap::ValueEnum;
 
 use crate::{
+    chart,
     cluster::{self, Access, State},
     e2e, generate,
     host::{command::Run, folders, parts},
@@ -34,6 +35,8 @@ pub(crate) enum Step {
     Deny,
     /// Tests of all crates that need no cluster.
     Unit,
+    /// The chart: lint, schemas, templates, rules, dashboard, Lua of Argo CD.
+    Chart,
     /// The whole on a real Kubernetes, booted for it when there is none.
     Cluster,
 }
@@ -90,6 +93,7 @@ impl Step {
             Self::Generated => generate::run(&generate::Options { check: true }),
             Self::Deny => deny(),
             Self::Unit => cargo(&["test", "--workspace", "--locked", "--no-fail-fast"]),
+            Self::Chart => chart::check(),
             Self::Cluster => on_a_cluster(e2e::run),
         }
     }

@@ -17,6 +17,8 @@ pub const MOUNTS_SUB_PATH: &str = "store/mounts";
 pub const REQUEST_DIR: &str = "/slipway/request";
 /// The request in it, also its key in the ConfigMap.
 pub const REQUEST_FILE: &str = "request.json";
+/// Certificates beside it that the build pod trusts besides the usual ones; also their key in the ConfigMap.
+pub const CA_FILE: &str = "ca.crt";
 /// An inline Dockerfile or small files of an inline context are keys of ConfigMaps mounted below this folder.
 pub const SOURCE_DIR: &str = "/slipway/source";
 /// Build secrets of a stage pod, one file an id: `/slipway/secrets/<id>`.

@@ -9,7 +9,7 @@ use slipway_oci::Digest;
 use slipway_store::{LayerId, LayerMeta, Store};
 use tokio::process::Command;
 
-use super::FetchError;
+use super::{FetchError, trust};
 
 /// Where from and what, as `url#ref:folder` or `url?query` says it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -304,6 +304,9 @@ async fn git(
         command.current_dir(place).env("GIT_DIR", place.join(".git")).env("GIT_WORK_TREE", place);
     }
     let mut settings: Vec<(String, String)> = Vec::new();
+    if let Some(bundle) = trust::bundle() {
+        settings.push(("http.sslCAInfo".to_owned(), bundle.display().to_string()));
+    }
     let mut ssh = "ssh -o BatchMode=yes".to_owned();
     if let Some(folder) = &credentials.0 {
         command.env("HOME", "/nonexistent");

@@ -1,6 +1,7 @@
 //! Brings remote sources into the store: downloads as blobs, git commits as trees.
 
 pub mod git;
+pub mod trust;
 pub mod url;
 
 /// Why a source could not be fetched.

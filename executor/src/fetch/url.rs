@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use slipway_oci::Digest;
 use slipway_store::Store;
 
-use super::FetchError;
+use super::{FetchError, trust};
 
 /// A download in the store.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,6 +91,7 @@ async fn attempt(
         .connect_timeout(Duration::from_secs(20))
         .read_timeout(Duration::from_mins(1))
         .user_agent(concat!("slipway/", env!("CARGO_PKG_VERSION")))
+        .tls_certs_merge(trust::certificates())
         .build()
         .map_err(transport)?;
     let mut request = client.get(url).headers(headers.clone());

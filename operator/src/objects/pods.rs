@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::{
     Affinity, ConfigMapVolumeSource, Container, EmptyDirVolumeSource, EnvVar, KeyToPath,
     LocalObjectReference, PersistentVolumeClaimVolumeSource, Pod, PodAffinity, PodAffinityTerm, PodSpec,
-    ResourceRequirements, SecretVolumeSource, Volume, VolumeMount,
+    SecretVolumeSource, Volume, VolumeMount,
 };
-use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::ResourceExt;
 use slipway_crds::ImageBuild;
@@ -19,7 +18,7 @@ use super::isolation::{self, Rung};
 use super::{labels, names, request};
 use crate::observe::Facts;
 use crate::plan::Attempt;
-use crate::settings::{Requests, Settings};
+use crate::settings::{PodDefaults, Settings};
 
 /// Everything that pods are made from.
 pub struct Blueprint<'a> {
@@ -51,7 +50,7 @@ impl Blueprint<'_> {
                 name: "request".into(),
                 config_map: Some(ConfigMapVolumeSource {
                     name: names::request(&self.build.name_any(), attempt.run, attempt.number),
-                    items: Some(vec![item(paths::REQUEST_FILE, paths::REQUEST_FILE)]),
+                    items: Some(self.request_items()),
                     ..ConfigMapVolumeSource::default()
                 }),
                 ..Volume::default()
@@ -71,14 +70,14 @@ impl Blueprint<'_> {
             args: Some(args),
             volume_mounts: Some(mounts.clone()),
             security_context: Some(isolation::build_context()),
-            resources: Some(requests(&self.settings.build_pod_requests)),
+            resources: Some(self.settings.build_pods.resources.clone()),
             ..self.container()
         };
         let spec = PodSpec {
             init_containers: Some(vec![container(paths::PLAN_CONTAINER, paths::plan_args())]),
             containers: vec![container(paths::CONDUCT_CONTAINER, paths::conduct_args())],
             volumes: Some(volumes),
-            ..self.pod_spec(&BTreeMap::new(), &[])
+            ..self.pod_spec(&self.settings.build_pods, &BTreeMap::new(), &[])
         };
         self.pod(name, "build", None, spec)
     }
@@ -133,7 +132,7 @@ impl Blueprint<'_> {
         let resources = own
             .and_then(|s| s.resources.clone())
             .or_else(|| self.valid.pod.resources.clone())
-            .unwrap_or_else(|| requests(&self.settings.stage_pod_requests));
+            .unwrap_or_else(|| self.settings.stage_pods.resources.clone());
         let container = Container {
             name: paths::STAGE_CONTAINER.into(),
             args: Some(paths::stage_args(&id, number)),
@@ -149,19 +148,22 @@ impl Blueprint<'_> {
             containers: vec![container],
             volumes: Some(volumes),
             host_users: user_namespace.then_some(false),
-            ..self.pod_spec(selector, tolerations)
+            ..self.pod_spec(&self.settings.stage_pods, selector, tolerations)
         };
         self.pod(name, "stage", Some(number), spec)
     }
 
     fn pod(&self, name: String, role: &str, number: Option<u32>, spec: PodSpec) -> Pod {
-        let mut all = self.valid.pod.labels.clone();
+        let defaults = if number.is_some() { &self.settings.stage_pods } else { &self.settings.build_pods };
+        let mut all = defaults.labels.clone();
+        all.extend(self.valid.pod.labels.clone());
         all.extend(labels::of_run(self.build, self.attempt.run, self.attempt.number));
         all.insert(labels::ROLE.into(), role.into());
         all.insert(labels::CLAIM.into(), self.valid.cache.claim.clone());
         all.extend(number.map(|n| (labels::POD.to_owned(), n.to_string())));
         let mut metadata = labels::owned(self.build, name, all);
-        let mut annotations = self.valid.pod.annotations.clone();
+        let mut annotations = defaults.annotations.clone();
+        annotations.extend(self.valid.pod.annotations.clone());
         annotations.insert("cluster-autoscaler.kubernetes.io/safe-to-evict".into(), "false".into());
         metadata.annotations = Some(annotations);
         Pod { metadata, spec: Some(spec), status: None }
@@ -183,13 +185,17 @@ impl Blueprint<'_> {
 
     fn pod_spec(
         &self,
+        defaults: &PodDefaults,
         selector: &BTreeMap<String, String>,
         tolerations: &[k8s_openapi::api::core::v1::Toleration],
     ) -> PodSpec {
         let pod = &self.valid.pod;
-        let mut all_selectors = pod.node_selector.clone();
+        let given = |text: &String| (!text.is_empty()).then(|| text.clone());
+        let mut all_selectors = defaults.node_selector.clone();
+        all_selectors.extend(pod.node_selector.clone());
         all_selectors.extend(selector.clone());
-        let mut all_tolerations = pod.tolerations.clone();
+        let mut all_tolerations = defaults.tolerations.clone();
+        all_tolerations.extend(pod.tolerations.iter().cloned());
         all_tolerations.extend(tolerations.iter().cloned());
         let pull = self
             .settings
@@ -202,10 +208,14 @@ impl Blueprint<'_> {
             automount_service_account_token: Some(false),
             enable_service_links: Some(false),
             termination_grace_period_seconds: Some(5),
-            priority_class_name: pod.priority_class_name.clone(),
+            priority_class_name: pod
+                .priority_class_name
+                .clone()
+                .or_else(|| given(&defaults.priority_class_name)),
+            runtime_class_name: given(&defaults.runtime_class_name),
             node_selector: (!all_selectors.is_empty()).then_some(all_selectors),
             tolerations: (!all_tolerations.is_empty()).then_some(all_tolerations),
-            affinity: self.affinity(),
+            affinity: self.affinity(defaults),
             image_pull_secrets: {
                 let list: Vec<_> = pull.map(|name| LocalObjectReference { name }).collect();
                 (!list.is_empty()).then_some(list)
@@ -215,8 +225,8 @@ impl Blueprint<'_> {
     }
 
     /// A claim that one node may mount keeps all pods that use it on that node.
-    fn affinity(&self) -> Option<Affinity> {
-        let mut affinity = self.valid.pod.affinity.clone();
+    fn affinity(&self, defaults: &PodDefaults) -> Option<Affinity> {
+        let mut affinity = self.valid.pod.affinity.clone().or_else(|| defaults.affinity.clone());
         if self.facts.claim_is_shared {
             return affinity;
         }
@@ -278,6 +288,15 @@ impl Blueprint<'_> {
             .collect()
     }
 
+    /// Returns the files of the request's ConfigMap that lie beside each other in the build pod.
+    fn request_items(&self) -> Vec<KeyToPath> {
+        let mut items = vec![item(paths::REQUEST_FILE, paths::REQUEST_FILE)];
+        if !self.settings.ca_bundle.is_empty() {
+            items.push(item(paths::CA_FILE, paths::CA_FILE));
+        }
+        items
+    }
+
     fn source_volume(&self) -> Option<(Volume, String)> {
         let source = self.valid.source.as_ref()?;
         let volume = if let Some(files) = &source.files {
@@ -310,12 +329,4 @@ fn mount(name: &str, path: &str) -> VolumeMount {
 
 fn empty_dir(name: &str) -> Volume {
     Volume { name: name.into(), empty_dir: Some(EmptyDirVolumeSource::default()), ..Volume::default() }
-}
-
-fn requests(requests: &Requests) -> ResourceRequirements {
-    let list = [("cpu", &requests.cpu), ("memory", &requests.memory)];
-    ResourceRequirements {
-        requests: Some(list.map(|(name, amount)| (name.to_owned(), Quantity(amount.clone()))).into()),
-        ..ResourceRequirements::default()
-    }
 }

@@ -32,6 +32,9 @@ pub fn config_map(
     let request = request(build, valid, facts, settings, attempt);
     let json = serde_json::to_string(&request).unwrap_or_default();
     let mut data = BTreeMap::from([(paths::REQUEST_FILE.to_owned(), json)]);
+    if !settings.ca_bundle.is_empty() {
+        data.insert(paths::CA_FILE.to_owned(), settings.ca_bundle.clone());
+    }
     if let Some(files) = valid.source.as_ref().and_then(|s| s.files.as_ref()) {
         data.extend(files.values().enumerate().map(|(at, text)| (file_key(at), text.clone())));
     }
@@ -53,6 +56,9 @@ pub fn request(
     attempt: Attempt,
 ) -> BuildRequest {
     let mut registries = settings.registries.clone();
+    if !settings.ca_bundle.is_empty() {
+        registries.ca_file = format!("{}/{}", paths::REQUEST_DIR, paths::CA_FILE);
+    }
     registries.credentials = push_secrets(valid, settings).iter().map(|name| credential_file(name)).collect();
     BuildRequest {
         id: names::build_id(&build.uid().unwrap_or_default(), attempt.run, attempt.number),

@@ -81,19 +81,23 @@ impl Access {
 
     /// Creates an object, and returns what kubectl printed about it.
     pub(crate) fn create(&self, object: &serde_json::Value, options: &[&str]) -> Result<String> {
+        self.feed(&[&["create", "--filename=-"], options].concat(), &object.to_string())
+    }
+
+    /// Runs kubectl with a text on its standard input, and returns what it printed.
+    pub(crate) fn feed(&self, words: &[&str], input: &str) -> Result<String> {
         let mut kubectl = self
             .command()
-            .args(["create", "--filename=-"])
-            .args(options)
+            .args(words)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .context("failed to start kubectl")?;
-        kubectl.stdin.take().context("kubectl has no input")?.write_all(object.to_string().as_bytes())?;
+        kubectl.stdin.take().context("kubectl has no input")?.write_all(input.as_bytes())?;
         let output = kubectl.wait_with_output().context("failed to wait for kubectl")?;
         if !output.status.success() {
-            bail!("kubectl create failed: {}", String::from_utf8_lossy(&output.stderr).trim_end());
+            bail!("kubectl {} failed: {}", words.join(" "), String::from_utf8_lossy(&output.stderr).trim_end());
         }
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }

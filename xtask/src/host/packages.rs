@@ -46,11 +46,17 @@ fn present(sign: &str) -> bool {
     if sign.starts_with('/') {
         return std::path::Path::new(sign).exists();
     }
+    on_path(sign).is_some()
+}
+
+/// Returns where a program lies.
+pub(crate) fn on_path(program: &str) -> Option<std::path::PathBuf> {
     // The system's own folders are searched even where an ordinary user's path lacks them.
     let path = std::env::var("PATH").unwrap_or_default();
     path.split(':')
         .chain(["/usr/sbin", "/sbin"])
-        .any(|folder| std::path::Path::new(folder).join(sign).exists())
+        .map(|folder| std::path::Path::new(folder).join(program))
+        .find(|file| file.exists())
 }
 
 /// Makes sure that all needs are met, by `apt-get` as root, else by telling what to install.

@@ -47,6 +47,13 @@ const PLAIN: Part = Part {
 
 /// Container images from archives, and inspection of registries.
 pub(crate) const CRANE: Part = Part { name: "crane", minutes: "10 s", ..PLAIN };
+/// Checks manifests against schemas.
+pub(crate) const KUBECONFORM: Part = Part { name: "kubeconform", minutes: "5 s", ..PLAIN };
+/// Runs Lua as Argo CD does.
+pub(crate) const LUA: Part =
+    Part { name: "lua", packages: ".", output: "argo-lua", minutes: "10 s", ..PLAIN };
+/// Flux's controller that applies folders and waits.
+pub(crate) const FLUX: Part = Part { name: "flux", minutes: "3 min", ..PLAIN };
 /// Installs charts.
 pub(crate) const HELM: Part = Part { name: "helm", minutes: "2 min", ..PLAIN };
 /// The image registry.
@@ -178,7 +185,9 @@ mod tests {
 
     #[test]
     fn every_part_has_a_pinned_module() {
-        for part in [CRANE, REGISTRY, CNI, RUNC, CONTAINERD, COREDNS, ETCD, HELM, KUBERNETES] {
+        for part in [
+            CNI, CONTAINERD, COREDNS, CRANE, ETCD, FLUX, HELM, KUBECONFORM, KUBERNETES, LUA, REGISTRY, RUNC,
+        ] {
             let recipe = folders::xtask().join("parts").join(part.name);
             assert!(recipe.join("go.mod").is_file() && recipe.join("go.sum").is_file(), "{}", part.name);
         }

@@ -1,0 +1,3 @@
+-- Builds start again; what was asked for meanwhile is built.
+obj.spec.suspend = false
+return obj

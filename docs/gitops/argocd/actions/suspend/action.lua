@@ -1,0 +1,3 @@
+-- No build starts; one that runs goes on.
+obj.spec.suspend = true
+return obj
