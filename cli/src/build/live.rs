@@ -7,7 +7,7 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use slipway_executor::event::{Event, Sink, StageInfo, StepAt};
 
-use super::plain::{bytes, seconds};
+use super::plain::bytes;
 
 /// A live view.
 pub(crate) struct Live {
@@ -19,18 +19,44 @@ pub(crate) struct Live {
 struct State {
     stages: Vec<StageInfo>,
     bars: Vec<ProgressBar>,
+    /// Bytes that each stage's steps added so far.
+    added: Vec<u64>,
     pulls: BTreeMap<String, ProgressBar>,
-    pushed: u64,
-    push: Option<ProgressBar>,
+    /// By repository.
+    pushes: BTreeMap<String, Push>,
     preparing: Option<ProgressBar>,
-    /// The last lines of each running step, to be shown whole if it fails.
-    width: usize,
 }
+
+/// What went to a repository so far.
+struct Push {
+    bar: ProgressBar,
+    blobs: usize,
+    sent: u64,
+    /// Tags and indexes that point to it.
+    tags: Vec<String>,
+}
+
+impl Push {
+    fn line(&self, repository: &str) -> String {
+        let sent = format!("{} blobs, {} sent", self.blobs, bytes(self.sent));
+        let tags = self.tags.join(", ");
+        if tags.is_empty() {
+            format!("{repository}: {sent}")
+        } else {
+            format!("{repository}: {sent}, tagged {tags}")
+        }
+    }
+}
+
+/// The longest name of a stage that is shown whole.
+const NAME: usize = 32;
+
+/// How much of a command stands before its output.
+const COMMAND: usize = 36;
 
 impl Live {
     pub(crate) fn new() -> Self {
-        let width = console_width();
-        Self { all: MultiProgress::new(), state: Mutex::new(State { width, ..State::default() }) }
+        Self { all: MultiProgress::new(), state: Mutex::default() }
     }
 
     /// Takes the view off the terminal; what was printed above it stays.
@@ -39,8 +65,8 @@ impl Live {
             for bar in state.pulls.values() {
                 bar.finish_and_clear();
             }
-            if let Some(bar) = state.push.take() {
-                bar.finish();
+            for push in state.pushes.values() {
+                push.bar.finish();
             }
             if let Some(bar) = state.preparing.take() {
                 bar.finish_and_clear();
@@ -57,22 +83,39 @@ impl Live {
         if let Some(bar) = state.preparing.take() {
             bar.finish_and_clear();
         }
-        let name_width = stages.iter().map(|stage| stage.name.chars().count()).max().unwrap_or(0).min(24);
-        for stage in &stages {
+        let names: Vec<String> = stages.iter().map(|stage| middle_out(&stage.name, NAME)).collect();
+        let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
+        state.added = vec![0; stages.len()];
+        for (stage, name) in stages.iter().zip(&names) {
             let bar = self.all.add(ProgressBar::new(stage.steps.len() as u64));
             let style = ProgressStyle::with_template(
                 "{prefix} {bar:12.green/dim} {pos}/{len} {elapsed:>4.dim} {wide_msg}",
             );
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━╸─"));
-            bar.set_prefix(format!("{:name_width$}", stage.name));
+            bar.set_prefix(format!("{name:width$}"));
             state.bars.push(bar);
         }
         state.stages = stages;
     }
 }
 
-fn console_width() -> usize {
-    std::env::var("COLUMNS").ok().and_then(|text| text.parse().ok()).unwrap_or(120)
+/// Shortens a name that is too long in its middle: stages of several platforms differ at their ends.
+fn middle_out(name: &str, most: usize) -> String {
+    let chars: Vec<char> = name.chars().collect();
+    if chars.len() <= most {
+        return name.to_owned();
+    }
+    let head = (most - 1) / 2;
+    let tail = most - 1 - head;
+    chars[..head].iter().chain(&['…']).chain(&chars[chars.len() - tail..]).collect()
+}
+
+/// Shortens a command at its end.
+fn cut(text: &str, most: usize) -> String {
+    if text.chars().count() <= most {
+        return text.to_owned();
+    }
+    text.chars().take(most - 1).chain(['…']).collect()
 }
 
 fn spinner(text: &'static str) -> ProgressStyle {
@@ -123,18 +166,19 @@ impl Sink for Live {
                 }
             }
             Event::Output { at, line, .. } => {
-                let title = title(state, at);
-                let room = state.width / 3;
-                let head: String = title.chars().take(room).collect();
+                let head = cut(&title(state, at), COMMAND);
                 if let Some(bar) = state.bars.get(at.stage) {
                     bar.set_message(format!("{head} │ {}", line.replace(['\r', '\t'], " ")));
                 }
             }
-            Event::Finished { at, seconds: took, size } => {
-                if let Some(bar) = state.bars.get(at.stage) {
-                    bar.inc(1);
-                    bar.set_message(format!("{} +{}", seconds(took), bytes(size)));
-                    settle(bar);
+            Event::Finished { at, size, .. } => {
+                if let Some(added) = state.added.get_mut(at.stage) {
+                    *added += size;
+                    if let Some(bar) = state.bars.get(at.stage) {
+                        bar.inc(1);
+                        bar.set_message(format!("+{}", bytes(*added)));
+                        settle(bar);
+                    }
                 }
             }
             Event::Failed { at, message } => {
@@ -156,15 +200,20 @@ impl Sink for Live {
                     bar.finish_and_clear();
                 }
             }
-            Event::Push { repository, size, how, .. } => {
-                state.pushed += size;
-                let text = format!("push {repository} {} {how}", bytes(state.pushed));
-                let bar = state.push.get_or_insert_with(|| {
+            Event::Push { repository, what, how, size } => {
+                let push = state.pushes.entry(repository.clone()).or_insert_with(|| {
                     let bar = self.all.add(ProgressBar::new_spinner());
-                    bar.set_style(spinner("{spinner} {wide_msg}"));
-                    bar
+                    bar.set_style(spinner("push {wide_msg}"));
+                    Push { bar, blobs: 0, sent: 0, tags: vec![] }
                 });
-                bar.set_message(text);
+                match how.as_str() {
+                    // What has a digest for a name is a part of an index.
+                    "manifest" | "index" if what.starts_with("sha256:") => {}
+                    "manifest" | "index" => push.tags.push(what),
+                    "uploaded" => (push.blobs, push.sent) = (push.blobs + 1, push.sent + size),
+                    _ => push.blobs += 1,
+                }
+                push.bar.set_message(push.line(&repository));
             }
         }
     }
@@ -175,5 +224,19 @@ fn settle(bar: &ProgressBar) {
     if Some(bar.position()) >= bar.length() {
         bar.disable_steady_tick();
         bar.finish();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_too_long_is_cut_where_it_says_least() {
+        assert_eq!(middle_out("build@linux/arm64", 32), "build@linux/arm64");
+        let cut_name = middle_out("a-stage-with-a-very-long-name@linux/arm64", 20);
+        assert_eq!((cut_name.as_str(), cut_name.chars().count()), ("a-stage-w…inux/arm64", 20));
+        assert_eq!(cut("RUN make", 8), "RUN make");
+        assert_eq!(cut("RUN make all", 8), "RUN mak…");
     }
 }

@@ -95,10 +95,6 @@ impl Member {
 impl Ready {
     /// Returns the manifest.
     pub fn document(&self) -> Document {
-        Document {
-            digest: self.digest,
-            media_type: self.media_type.clone(),
-            bytes: self.manifest.clone(),
-        }
+        Document { digest: self.digest, media_type: self.media_type.clone(), bytes: self.manifest.clone() }
     }
 }

@@ -11,9 +11,9 @@ use slipway_registry::{Pushed, Registry, Source};
 use slipway_store::{LayerId, Store};
 use tokio::runtime::Handle;
 
+use super::bundle::{Bundle, Document};
 use super::config::lineage;
 use super::forms::Forms;
-use super::bundle::{Bundle, Document};
 use super::{AssembleError, Ready};
 use crate::event::{Event, Events};
 use crate::images::PulledImages;

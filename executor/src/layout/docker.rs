@@ -39,11 +39,12 @@ struct Converter<'a> {
 
 /// Makes a layout of a docker archive.
 pub(super) fn convert(path: &Path, archive: &Files) -> Result<Files, LayoutError> {
-    let missing = || LayoutError::NoLayout { path: path.to_owned(), missing: "index.json and no manifest.json" };
+    let missing =
+        || LayoutError::NoLayout { path: path.to_owned(), missing: "index.json and no manifest.json" };
     let list = archive.read(path, "manifest.json", MAX_MANIFEST)?.ok_or_else(missing)?;
     let wrong = |reason: String| LayoutError::Wrong { path: path.to_owned(), reason };
-    let list: Vec<Listed> =
-        serde_json::from_slice(&list).map_err(|error| wrong(format!("manifest.json cannot be read: {error}")))?;
+    let list: Vec<Listed> = serde_json::from_slice(&list)
+        .map_err(|error| wrong(format!("manifest.json cannot be read: {error}")))?;
     let temporary = Temporary::new("archive");
     let folder = temporary.0.clone();
     let blobs = folder.join("blobs/sha256");

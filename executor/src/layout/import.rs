@@ -56,8 +56,11 @@ pub fn import(
 pub(crate) fn missing(store: &Store, reference: &Reference, platform: &Platform) -> Cause {
     Cause::Image(match store.memo::<Kept>(&memo(reference)) {
         Some(kept) => {
-            let there =
-                if kept.platforms.is_empty() { "no platform at all".into() } else { kept.platforms.join(", ") };
+            let there = if kept.platforms.is_empty() {
+                "no platform at all".into()
+            } else {
+                kept.platforms.join(", ")
+            };
             format!("the layout `{}` has no image for {platform}; there is one for {there}", kept.layout)
         }
         None => format!("{reference} is an image of a layout that is no longer in the store; build again"),
@@ -70,10 +73,8 @@ fn memo(reference: &Reference) -> String {
 
 /// Names an image after its context: `oci-layout.invalid/base@sha256:…`.
 fn reference(layout: &Layout, name: &str, digest: Digest) -> Result<Reference, LayoutError> {
-    let letters: String = name
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' })
-        .collect();
+    let letters: String =
+        name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect();
     // Several dashes in a row are no name.
     let parts: Vec<&str> = letters.split('-').filter(|part| !part.is_empty()).collect();
     let name = if parts.is_empty() { "image".to_owned() } else { parts.join("-") };

@@ -177,9 +177,7 @@ impl Layout {
             source,
         })?;
         match document {
-            Document::Index(index) => {
-                Ok(Self { path: path.to_owned(), files, entries: index.manifests })
-            }
+            Document::Index(index) => Ok(Self { path: path.to_owned(), files, entries: index.manifests }),
             Document::Manifest(_) => Err(LayoutError::Wrong {
                 path: path.to_owned(),
                 reason: "index.json is an image and no index".to_owned(),
@@ -195,7 +193,8 @@ impl Layout {
         };
         let unknown = |wanted: &str| {
             let names: Vec<&str> = self.entries.iter().flat_map(names).collect();
-            let there = if names.is_empty() { "its images have no names".to_owned() } else { names.join(", ") };
+            let there =
+                if names.is_empty() { "its images have no names".to_owned() } else { names.join(", ") };
             self.wrong(format!("it has no image `{wanted}`; there is {there}"))
         };
         match selector {
@@ -259,7 +258,9 @@ impl Layout {
         parts: &mut Vec<Part>,
     ) -> Result<(), LayoutError> {
         if depth > MAX_DEPTH || parts.len() >= MAX_DOCUMENTS {
-            return Err(self.wrong("its indexes name too many manifests, or lie too deep in each other".to_owned()));
+            return Err(
+                self.wrong("its indexes name too many manifests, or lie too deep in each other".to_owned())
+            );
         }
         if parts.iter().any(|part| part.descriptor.digest == descriptor.digest) {
             return Ok(());
@@ -277,7 +278,8 @@ impl Layout {
                     // Layers that may not be passed on are only named.
                     let there = self.place(&blob);
                     match there {
-                        Err(LayoutError::Missing { .. }) if slipway_oci::media::is_foreign(&blob.media_type) => {}
+                        Err(LayoutError::Missing { .. })
+                            if slipway_oci::media::is_foreign(&blob.media_type) => {}
                         Err(error) => return Err(error),
                         Ok(_) => blobs.push(blob),
                     }
@@ -305,7 +307,8 @@ impl Layout {
     fn small(&self, descriptor: &Descriptor, limit: usize) -> Result<Vec<u8>, LayoutError> {
         let name = blob_name(&descriptor.digest);
         self.place(descriptor)?;
-        let bytes = self.files.read(&self.path, &name, limit)?.ok_or_else(|| self.missing(&descriptor.digest))?;
+        let bytes =
+            self.files.read(&self.path, &name, limit)?.ok_or_else(|| self.missing(&descriptor.digest))?;
         let got = Digest::of(&bytes);
         if got == descriptor.digest { Ok(bytes) } else { Err(self.content(descriptor, got.to_string())) }
     }
@@ -315,7 +318,9 @@ impl Layout {
         let place = self.files.find(&self.path, &blob_name(&descriptor.digest))?;
         let place = place.ok_or_else(|| self.missing(&descriptor.digest))?;
         if place.size != descriptor.size {
-            return Err(self.content(descriptor, format!("{} bytes instead of {}", place.size, descriptor.size)));
+            return Err(
+                self.content(descriptor, format!("{} bytes instead of {}", place.size, descriptor.size))
+            );
         }
         Ok(place)
     }

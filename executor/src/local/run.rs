@@ -6,8 +6,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use slipway_graph::ir::{Input, MountSource as Wanted, Network, RunOp, Sharing};
-use slipway_sandbox::spec::{self, Mount, MountSource, RunSpec, User};
 use slipway_oci::Platform;
+use slipway_sandbox::spec::{self, Mount, MountSource, RunSpec, User};
 use slipway_sandbox::{Cancel, Error as SandboxError, Exit, Finished};
 use slipway_store::{LayerMeta, MountLease, Sharing as StoreSharing};
 

@@ -101,11 +101,12 @@ fn try_plan(
         contexts,
         hashes: known_hashes(store),
     };
-    let graph = planner.graph(&parsed.file, &source_text, &wanted, &platforms).map_err(|error| match error {
-        PlanError::Dockerfile { problems } => invalid(&problems, &lines, &source_text),
-        PlanError::Fact(cause) => fail(cause.reason(), cause.to_string(), cause.is_retryable()),
-        error @ PlanError::Endless => fail("DockerfileInvalid", error.to_string(), false),
-    })?;
+    let graph =
+        planner.graph(&parsed.file, &source_text, &wanted, &platforms).map_err(|error| match error {
+            PlanError::Dockerfile { problems } => invalid(&problems, &lines, &source_text),
+            PlanError::Fact(cause) => fail(cause.reason(), cause.to_string(), cause.is_retryable()),
+            error @ PlanError::Endless => fail("DockerfileInvalid", error.to_string(), false),
+        })?;
     let targets: Vec<StageId> = graph.outputs.iter().map(|output| output.stage).collect();
     let forecasts = survey(&graph, store, &targets, &request.subject);
     let pods = assign(&graph, &forecasts, request);

@@ -74,12 +74,7 @@ fn open(store: &Store, digest: &Digest) -> io::Result<File> {
 }
 
 /// Writes a folder; blobs that are there stay.
-pub(super) fn folder(
-    store: &Store,
-    path: &Path,
-    bundle: &Bundle,
-    names: &[Reference],
-) -> io::Result<()> {
+pub(super) fn folder(store: &Store, path: &Path, bundle: &Bundle, names: &[Reference]) -> io::Result<()> {
     let place = path.join("blobs/sha256");
     fs::create_dir_all(&place)?;
     for digest in blobs(bundle) {

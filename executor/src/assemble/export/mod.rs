@@ -86,9 +86,10 @@ pub fn files(export: &Export, trees: &[Files<'_>], clamp: Option<i64>) -> Result
     let failed = |source| AssembleError::Output { path: export.path().display().to_string(), source };
     match export {
         Export::Tar(path) => tree::archive(trees, create(path).map_err(failed)?, clamp).map_err(failed),
-        Export::Local(path) => {
-            trees.iter().try_for_each(|tree| tree::folder(tree.stack, &path.join(&tree.folder))).map_err(failed)
-        }
+        Export::Local(path) => trees
+            .iter()
+            .try_for_each(|tree| tree::folder(tree.stack, &path.join(&tree.folder)))
+            .map_err(failed),
         _ => Ok(()),
     }
 }

@@ -17,11 +17,7 @@ fn failed(error: TreeError) -> io::Error {
 }
 
 /// Writes all that the trees show, each below its folder.
-pub(super) fn archive(
-    trees: &[Files<'_>],
-    out: Box<dyn Write + Send>,
-    clamp: Option<i64>,
-) -> io::Result<()> {
+pub(super) fn archive(trees: &[Files<'_>], out: Box<dyn Write + Send>, clamp: Option<i64>) -> io::Result<()> {
     let trees: Vec<(&str, &LayerStack)> =
         trees.iter().map(|tree| (tree.folder.as_str(), tree.stack)).collect();
     let (mut out, _) = layer::write_trees(&trees, out, &layer::Options { clamp }).map_err(failed)?;

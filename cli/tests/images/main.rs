@@ -1,0 +1,9 @@
+//! `slipway build` and `slipway push` as programs, with registries on loopback: platforms, layouts, outputs, the live view.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests are not seen as tests
+
+mod bed;
+mod layouts;
+mod live;
+mod platforms;
+mod push;
