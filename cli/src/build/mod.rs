@@ -8,6 +8,7 @@ mod plain;
 mod run;
 pub(crate) mod settings;
 mod summary;
+mod warnings;
 
 use std::process::ExitCode;
 

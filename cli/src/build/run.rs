@@ -38,7 +38,7 @@ use super::live::Live;
 use super::outputs::Outputs;
 use super::plain::{Json, Plain};
 use super::summary::{self, Image};
-use super::{inputs, outputs};
+use super::{inputs, outputs, warnings};
 
 /// The build failed: the Dockerfile, a command, a registry.
 const FAILED: u8 = 1;
@@ -70,6 +70,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         let errors = parsed.diagnostics.iter().filter(|problem| problem.severity == Severity::Error);
         say(&renderer.render_all(errors));
         return Ok(ExitCode::from(FAILED));
+    }
+    if !args.quiet {
+        say(&warnings::told(&parsed, &text, &source_text, &request));
     }
     let planner = Planner {
         store: &store,
