@@ -62,7 +62,8 @@ fn walk(schema: &Value, value: &Value, path: &str, found: &mut Vec<String>) {
                 walk(known, field, &path, found);
             } else if schema["additionalProperties"].is_object() {
                 walk(&schema["additionalProperties"], field, &path, found);
-            } else if schema["properties"].is_object() && schema["x-kubernetes-preserve-unknown-fields"] != true
+            } else if schema["properties"].is_object()
+                && schema["x-kubernetes-preserve-unknown-fields"] != true
             {
                 found.push(format!("{path}: there is no such field"));
             }

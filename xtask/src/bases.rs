@@ -67,14 +67,25 @@ pub(crate) fn ensure(access: &Access, names: &[&str]) -> Result<()> {
 
 /// The names of the bases that are pushed to this repository, such as `node` or `gcr.io/distroless/static`.
 pub(crate) fn holding(image: &str) -> Vec<&'static str> {
-    // A host has a dot; what has neither host nor folder lies in `library`.
-    let path = match image.split_once('/') {
+    let path = path_of(image);
+    let holds = |base: &&Base| base.names.iter().any(|(repository, _)| *repository == path);
+    CATALOGUE.iter().filter(holds).map(|base| base.name).collect()
+}
+
+/// An image's path in the registry: a host has a dot, and what has neither host nor folder lies in `library`.
+fn path_of(image: &str) -> String {
+    match image.split_once('/') {
         Some((host, path)) if host.contains('.') => path.to_owned(),
         Some(_) => image.to_owned(),
         None => format!("library/{image}"),
-    };
-    let holds = |base: &&Base| base.names.iter().any(|(repository, _)| *repository == path);
-    CATALOGUE.iter().filter(holds).map(|base| base.name).collect()
+    }
+}
+
+/// Tells whether there is a base with this name and tag.
+#[cfg(test)]
+pub(crate) fn has(image: &str) -> bool {
+    let tagged = if image.contains(':') { path_of(image) } else { format!("{}:latest", path_of(image)) };
+    CATALOGUE.iter().any(|base| base.references().contains(&tagged))
 }
 
 /// Pushes one base under all of its names, unless the registry has them from the same recipe.

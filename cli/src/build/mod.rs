@@ -14,6 +14,7 @@ mod sandbox;
 pub(crate) mod settings;
 mod stop;
 mod summary;
+mod warnings;
 
 use std::process::ExitCode;
 

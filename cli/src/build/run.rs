@@ -27,7 +27,7 @@ use super::finish::Work;
 use super::progress::{Progress, planned, report_failure, say};
 use super::sandbox::LazySandbox;
 use super::stop::{FAILED, stop_on_signal};
-use super::{inputs, outputs};
+use super::{inputs, outputs, warnings};
 
 /// Runs the verb.
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
@@ -55,6 +55,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         let errors = parsed.diagnostics.iter().filter(|problem| problem.severity == Severity::Error);
         say(&renderer.render_all(errors));
         return Ok(ExitCode::from(FAILED));
+    }
+    if !args.quiet {
+        say(&warnings::told(&parsed, &text, &source_text, &request));
     }
     let planner = Planner {
         store: &store,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
 use super::catalogue::{Answer, Case, Expectation};
@@ -82,12 +82,16 @@ impl<'a> Pod<'a> {
             answer.port,
             answer.path
         );
-        let mut said = String::new();
+        let mut said = None;
         wait_until("an answer of the server", PATIENCE, || {
-            ensure_alive(&self.status()?)?;
-            said = self.access.kubectl(["get", "--raw", &url])?;
+            let phase = self.status()?["phase"].take();
+            if phase == "Failed" || phase == "Succeeded" {
+                return Ok(true);
+            }
+            said = Some(self.access.kubectl(["get", "--raw", &url])?);
             Ok(true)
         })?;
+        let said = said.context("the server has ended")?;
         ensure!(said.contains(&answer.says), "the server does not say `{}` but {said:?}", answer.says);
         let line = said.lines().find(|line| line.contains(&answer.says)).unwrap_or_default();
         let line: String = line.chars().take(60).collect();
@@ -137,14 +141,5 @@ impl<'a> Pod<'a> {
     fn logs(&self) -> String {
         let option = self.namespace.option();
         self.access.kubectl(["logs", &self.name, "--container=main", &option]).unwrap_or_default()
-    }
-}
-
-/// A server that has ended will not answer any more.
-fn ensure_alive(status: &Value) -> Result<()> {
-    match status["phase"].as_str() {
-        Some("Running") => Ok(()),
-        Some("Pending") => Err(anyhow!("the pod does not run yet")),
-        _ => bail!("the server has ended"),
     }
 }

@@ -77,7 +77,8 @@ pub(super) fn render(rows: &[Row]) -> String {
     let head = ["block", "seconds", "MiB packed", "MiB unpacked", "largest stage", "smaller by", "seen"];
     let mut lines = vec![head.map(ToOwned::to_owned), std::array::from_fn(|_| "---".to_owned())];
     lines.extend(rows.iter().map(Row::cells));
-    lines.iter().map(|cells| format!("| {} |\n", cells.join(" | "))).collect()
+    let lines: Vec<String> = lines.iter().map(|cells| format!("| {} |", cells.join(" | "))).collect();
+    lines.join("\n") + "\n"
 }
 
 #[cfg(test)]
