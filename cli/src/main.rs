@@ -15,6 +15,9 @@ mod man;
 mod plan;
 mod push;
 
+#[cfg(test)]
+mod docs_test;
+
 /// Checks, plans and builds multi-stage Dockerfiles.
 #[derive(Debug, Parser)]
 #[command(name = "slipway", version, arg_required_else_help = true, propagate_version = true)]

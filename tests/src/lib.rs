@@ -1,6 +1,7 @@
 //! What tests of the whole share.
 
 pub mod cluster;
+pub mod docs;
 pub mod monitoring;
 pub mod schema;
 pub mod tools;

@@ -90,3 +90,17 @@ fn actions_change_what_they_name_and_nothing_else() {
     assert!(asked.len() >= 20 && asked.ends_with('Z'), "{asked}");
     assert_eq!(after["spec"], before["spec"]);
 }
+
+#[test]
+fn the_patch_for_argocd_holds_the_same_lua() {
+    let patch = yaml("argocd-cm.yaml");
+    let data = &patch["data"];
+    assert_eq!(data["resource.customizations.health.slipway.dev_ImageBuild"], read("health.lua"));
+    let actions = data["resource.customizations.actions.slipway.dev_ImageBuild"].as_str().unwrap();
+    let actions: Value = serde_yaml::from_str(actions).unwrap();
+    assert_eq!(actions["discovery.lua"], read("actions/discovery.lua"));
+    for action in actions["definitions"].as_array().unwrap() {
+        let name = action["name"].as_str().unwrap();
+        assert_eq!(action["action.lua"], read(&format!("actions/{name}/action.lua")));
+    }
+}

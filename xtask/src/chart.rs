@@ -48,7 +48,8 @@ pub(crate) fn check() -> Result<()> {
     }
     Command::new("cargo")
         .current_dir(folders::checkout())
-        .args(["test", "--quiet", "--locked", "--package", "slipway-tests"])
+        // As the step `unit` compiles them.
+        .args(["test", "--quiet", "--locked", "--workspace"])
         .args(["--test", "chart", "--test", "monitoring", "--test", "argocd"])
         .env("SLIPWAY_HELM", helm)
         .env("SLIPWAY_LUA", parts::LUA.ensure()?.join("argo-lua"))

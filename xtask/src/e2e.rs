@@ -66,14 +66,15 @@ pub(crate) fn run(access: &Access) -> Result<()> {
         let mut cargo = Command::new("cargo");
         cargo
             .current_dir(folders::checkout())
-            .args(["test", "--quiet", "--locked", "--package", "slipway-tests", "--features", "cluster"])
+            // With the workspace's features, so that dependencies are not compiled once more.
+            .args(["test", "--quiet", "--locked", "--workspace", "--features", "slipway-tests/cluster"])
             .args(["--test", name, "--", "--test-threads=4"]);
         cargo
     };
     // Cases that need a base image were left out of the unit tests. They build with the program itself.
     Command::new("cargo")
         .current_dir(folders::checkout())
-        .args(["build", "--quiet", "--locked", "--package", "slipway-cli"])
+        .args(["build", "--quiet", "--locked", "--workspace", "--bin", "slipway"])
         .run()?;
     tests("conformance").env("SLIPWAY_TEST_REGISTRY", access.registry()).run()?;
     seeds::short(access)?;

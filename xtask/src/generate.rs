@@ -25,6 +25,7 @@ const FILES: &[(&[&str], &[&str])] = &[
 const VALUES: &str = "charts/slipway/values.yaml";
 const SCHEMA: &str = "charts/slipway/values.schema.json";
 const README: &str = "charts/slipway/README.md";
+const ARGOCD: &str = "docs/gitops/argocd/argocd-cm.yaml";
 
 pub(crate) fn run(options: &Options) -> Result<()> {
     let mut stale = Vec::new();
@@ -64,5 +65,30 @@ fn made() -> Result<Vec<(&'static str, String)>> {
     let values = stored(VALUES)?;
     files.push((SCHEMA, values::schema(&values)?));
     files.push((README, values::readme(&stored(README)?, &values)?));
+    files.push((ARGOCD, argocd(stored)?));
     Ok(files)
+}
+
+/// Returns the Lua of docs/gitops/argocd as a patch of Argo CD's settings.
+fn argocd(stored: impl Fn(&str) -> Result<String>) -> Result<String> {
+    let lua = |name: &str| stored(&format!("docs/gitops/argocd/{name}.lua"));
+    let indented = |text: &str, spaces: usize| {
+        let pad = " ".repeat(spaces);
+        text.lines().map(|line| format!("{pad}{line}").trim_end().to_owned() + "\n").collect::<String>()
+    };
+    let mut text = String::from(
+        "# Made by `cargo xtask gen` from the Lua beside it: what Argo CD's ConfigMap argocd-cm needs for ImageBuilds.\ndata:\n",
+    );
+    text.push_str("  resource.customizations.health.slipway.dev_ImageBuild: |\n");
+    text.push_str(&indented(&lua("health")?, 4));
+    text.push_str("  resource.customizations.actions.slipway.dev_ImageBuild: |\n    discovery.lua: |\n");
+    text.push_str(&indented(&lua("actions/discovery")?, 6));
+    text.push_str("    definitions:\n");
+    for action in ["rebuild", "suspend", "resume"] {
+        text.push_str("    - name: ");
+        text.push_str(action);
+        text.push_str("\n      action.lua: |\n");
+        text.push_str(&indented(&lua(&format!("actions/{action}/action"))?, 8));
+    }
+    Ok(text)
 }

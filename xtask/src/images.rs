@@ -11,9 +11,9 @@ use crate::{
 };
 
 /// Links statically, so that the images need no base.
-const TARGET: &str = "x86_64-unknown-linux-musl";
+pub(crate) const TARGET: &str = "x86_64-unknown-linux-musl";
 /// Optimised, but compiled fast enough for every test run; releases use `release`.
-const PROFILE: &str = "ci";
+pub(crate) const PROFILE: &str = "ci";
 
 /// References of the pushed images.
 pub(crate) struct Images {
@@ -31,48 +31,58 @@ pub(crate) struct Image {
 
 /// Compiles the programs, builds both images and pushes them.
 pub(crate) fn push(access: &Access) -> Result<Images> {
-    bases::ensure(access, &["debian"])?;
-    let programs = compile()?;
+    let programs = compile(PROFILE)?;
+    let image =
+        |target: &str| build(&programs, target, &format!("{}/slipway/{target}", access.registry()), "dev", Some(access));
+    Ok(Images { operator: image("operator")?, executor: image("executor")? })
+}
+
+/// Compiles the three programs and returns the folder that they are in.
+pub(crate) fn compile(profile: &str) -> Result<std::path::PathBuf> {
+    packages::ensure(packages::STATIC)?;
+    Command::new("rustup").args(["target", "add", TARGET]).text()?;
+    Command::new("cargo")
+        .current_dir(folders::checkout())
+        .args(["build", "--quiet", "--locked", "--profile", profile, "--target", TARGET])
+        .args(["--package", "slipway-cli", "--package", "slipway-executor", "--package", "slipway-operator"])
+        .run()?;
+    Ok(folders::target().join(TARGET).join(profile))
+}
+
+/// Builds a target of the Dockerfile and pushes it; with a cluster, by its registry, plainly and from its bases.
+pub(crate) fn build(
+    programs: &Path,
+    target: &str,
+    repository: &str,
+    tag: &str,
+    access: Option<&Access>,
+) -> Result<Image> {
     let context = folders::cache()?.join("images");
     folders::make(&context)?;
     for program in ["slipway-operator", "slipway-executor"] {
         fs::copy(programs.join(program), context.join(program))
             .with_context(|| format!("failed to copy {program}"))?;
     }
-    Ok(Images {
-        operator: build(access, &programs, &context, "operator")?,
-        executor: build(access, &programs, &context, "executor")?,
-    })
-}
-
-/// Compiles the three programs and returns the folder that they are in.
-pub(crate) fn compile() -> Result<std::path::PathBuf> {
-    packages::ensure(packages::STATIC)?;
-    Command::new("rustup").args(["target", "add", TARGET]).text()?;
-    Command::new("cargo")
-        .current_dir(folders::checkout())
-        .args(["build", "--quiet", "--locked", "--profile", PROFILE, "--target", TARGET])
-        .args(["--package", "slipway-cli", "--package", "slipway-executor", "--package", "slipway-operator"])
-        .run()?;
-    Ok(folders::target().join(TARGET).join(PROFILE))
-}
-
-fn build(access: &Access, programs: &Path, context: &Path, target: &str) -> Result<Image> {
-    let repository = format!("{}/slipway/{target}", access.registry());
     let digest_file = context.join(format!("{target}.digest"));
-    Command::new(programs.join("slipway"))
+    let mut slipway = Command::new(programs.join("slipway"));
+    slipway
         .arg("build")
         .arg("--file")
         .arg(folders::checkout().join("Dockerfile"))
-        .args(["--target", target, "--tag", &format!("{repository}:dev"), "--push", "--progress", "plain"])
-        .args(["--insecure-registry", access.registry()])
-        .args(["--registry-mirror", &format!("docker.io={}", access.registry())])
+        .args(["--target", target, "--tag", &format!("{repository}:{tag}"), "--push", "--progress", "plain"]);
+    if let Some(access) = access {
+        bases::ensure(access, &["debian"])?;
+        slipway
+            .args(["--insecure-registry", access.registry()])
+            .args(["--registry-mirror", &format!("docker.io={}", access.registry())]);
+    }
+    slipway
         .arg("--root")
         .arg(folders::cache()?.join("store"))
         .arg("--iidfile")
         .arg(&digest_file)
-        .arg(context)
+        .arg(&context)
         .run()?;
     let digest = fs::read_to_string(&digest_file).with_context(|| format!("no digest of {target}"))?;
-    Ok(Image { repository, digest: digest.trim().to_owned() })
+    Ok(Image { repository: repository.to_owned(), digest: digest.trim().to_owned() })
 }

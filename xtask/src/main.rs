@@ -17,6 +17,7 @@ mod images;
 mod install;
 mod monitoring;
 mod peers;
+mod release;
 mod seeds;
 mod test;
 
@@ -59,6 +60,8 @@ enum Command {
         #[command(subcommand)]
         command: peers::Commands,
     },
+    /// Makes a release: programs, images, chart, bill of materials, checksums.
+    Release(release::Options),
     /// Builds the Dockerfiles of the documents that the project started from, and runs their images.
     Seeds(seeds::Options),
     /// Runs everything that must pass before a change is merged.
@@ -88,7 +91,28 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Monitoring => cluster::lent(monitoring::run),
         Command::Gen(options) => generate::run(&options),
         Command::Peers { command } => peers::run(command),
+        Command::Release(options) => release::run(&options),
         Command::Seeds(options) => test::on_a_cluster(|access| seeds::run(access, &options)),
         Command::Test(options) => test::run(&options),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use slipway_tests::docs::calls;
+
+    use super::Cli;
+
+    #[test]
+    fn calls_in_the_documentation_are_understood() {
+        let calls = calls("cargo xtask");
+        assert!(calls.len() > 10, "{}", calls.len());
+        for (place, words) in calls {
+            let line = words.join(" ");
+            let parsed = Cli::try_parse_from(std::iter::once("cargo xtask".to_owned()).chain(words));
+            let refused = parsed.err().filter(|error| error.use_stderr()).map(|error| error.to_string());
+            assert!(refused.is_none(), "{place}: cargo xtask {line}\n{}", refused.unwrap_or_default());
+        }
     }
 }

@@ -5,6 +5,7 @@
 mod basics;
 mod caching;
 mod failures;
+mod gitops;
 mod isolation;
 mod sources;
 mod targets;
