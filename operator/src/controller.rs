@@ -140,6 +140,14 @@ async fn reconcile(guarded: Arc<Guarded>, context: Arc<Context>) -> Result<Actio
     let mut plan = plan::plan(&inputs);
     if let Err(error) = apply(&context.client, &build, &plan).await {
         match (error.refusal(), checked.as_ref()) {
+            (Some(_), Ok(_)) if let Some(why) = error.no_room() => {
+                plan = plan::crowded(&inputs, &why);
+                // There may still be no room: then the next reconcile tries again.
+                match apply(&context.client, &build, &plan).await {
+                    Err(error) if error.no_room().is_none() => return Err(error.into()),
+                    _ => {}
+                }
+            }
             (Some(refusal), Ok(valid)) => {
                 plan = plan::refused(&inputs, valid, &refusal);
                 apply(&context.client, &build, &plan).await?;

@@ -51,6 +51,16 @@ pub struct PlannedStage {
     pub why: String,
 }
 
+/// The result of a poll pod.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PollReport {
+    /// What a build would be made from: `main@sha1:…`.
+    pub revision: String,
+    /// Why that is not known.
+    pub failure: Option<Failure>,
+}
+
 /// The result of a stage pod: one entry a stage that it ran.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]

@@ -88,7 +88,16 @@ fn images_make_it_ready() {
     assert_eq!(status.images[0].reduction, "95.0%");
     assert_eq!(status.stages[0].seconds, Some(3.0));
     assert_eq!(status.history.len(), 1);
-    assert_eq!(world.events, ["BuildQueued", "BuildSucceeded"]);
+    let expected = [
+        "BuildQueued",
+        "BuildStarted",
+        "BuildPlanned",
+        "BuildSucceeded",
+        "StageSucceeded",
+        "StageSucceeded",
+        "StageSucceeded",
+    ];
+    assert_eq!(world.events, expected);
 }
 
 #[test]
