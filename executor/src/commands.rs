@@ -209,8 +209,13 @@ pub(crate) fn plan(args: &RequestArgs) -> anyhow::Result<ExitCode> {
     make_room(&store);
     let runtime = runtime()?;
     let registry = registry(&request.registries)?;
-    let places = PlanPlaces { store: &store, registry, remotes: runtime.handle().clone(), events: events() };
-    let report = plan_build(&places, &request);
+    let places = PlanPlaces {
+        store: &store,
+        registry: registry.clone(),
+        remotes: runtime.handle().clone(),
+        events: events(),
+    };
+    let mut report = plan_build(&places, &request);
     for stage in &report.stages {
         let pod = stage.pod.map_or_else(|| "no pod".to_owned(), |pod| format!("pod {pod}"));
         log::say(&format!(
@@ -219,8 +224,37 @@ pub(crate) fn plan(args: &RequestArgs) -> anyhow::Result<ExitCode> {
         ));
     }
     report.warnings.iter().for_each(|warning| log::say(&format!("warning: {warning}")));
+    if report.failure.is_none() && report.stages.iter().all(|stage| stage.pod.is_none()) {
+        // Nothing is to be run: the next container and whoever waits for it would only take time.
+        let cancel = Cancel::new();
+        cancel_on_termination(&runtime, &cancel);
+        let places =
+            ConductPlaces { store: &store, registry, remotes: runtime.handle().clone(), events: events() };
+        let done = conduct_build(&places, &request, &cancel);
+        say_images(&done);
+        wire::write(&report_file(&store, &request)?, &done)?;
+        report.done = Some(Box::new(done));
+    }
     leave(&report);
-    Ok(ended(report.failure.as_ref()))
+    let failed = report.done.as_ref().and_then(|done| done.failure.as_ref());
+    Ok(ended(report.failure.as_ref().or(failed)))
+}
+
+/// Returns where the report of a build lies that `plan` has done.
+fn report_file(store: &Store, request: &BuildRequest) -> anyhow::Result<PathBuf> {
+    Ok(store.build_dir(&request.id)?.path().join(paths::REPORT_FILE))
+}
+
+fn say_images(report: &BuildReport) {
+    for image in &report.images {
+        log::say(&format!(
+            "image {}: {} ({} bytes, {} layers)",
+            image.target,
+            image.reference,
+            image.size,
+            image.layers.len()
+        ));
+    }
 }
 
 /// Runs `conduct`.
@@ -234,6 +268,11 @@ pub(crate) fn conduct(args: &RequestArgs) -> anyhow::Result<ExitCode> {
             return Ok(ended(Some(&failure)));
         }
     };
+    if let Some(report) = wire::read::<BuildReport>(&report_file(&store, &request)?)? {
+        log::say("all was done while planning");
+        leave(&report);
+        return Ok(ended(report.failure.as_ref()));
+    }
     let runtime = runtime()?;
     let registry = registry(&request.registries)?;
     let cancel = Cancel::new();
@@ -241,15 +280,7 @@ pub(crate) fn conduct(args: &RequestArgs) -> anyhow::Result<ExitCode> {
     let places =
         ConductPlaces { store: &store, registry, remotes: runtime.handle().clone(), events: events() };
     let report = conduct_build(&places, &request, &cancel);
-    for image in &report.images {
-        log::say(&format!(
-            "image {}: {} ({} bytes, {} layers)",
-            image.target,
-            image.reference,
-            image.size,
-            image.layers.len()
-        ));
-    }
+    say_images(&report);
     leave(&report);
     Ok(ended(report.failure.as_ref()))
 }
@@ -314,11 +345,7 @@ pub(crate) fn stage(args: &StageArgs) -> anyhow::Result<ExitCode> {
         pod: args.pod,
         outbox: args.outbox.clone(),
         mounts: args.mounts.clone(),
-        lent: Lent {
-            folder: Some(args.secrets.clone()),
-            agents: agents.sockets.clone(),
-            ..Lent::default()
-        },
+        lent: Lent { folder: Some(args.secrets.clone()), agents: agents.sockets.clone(), ..Lent::default() },
         sandbox: &*sandbox,
         events: Arc::new(log),
         remotes: runtime.handle().clone(),

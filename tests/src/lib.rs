@@ -1,3 +1,5 @@
 //! What end-to-end tests share.
 
 pub mod cluster;
+pub mod repository;
+pub mod web;

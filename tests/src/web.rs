@@ -180,7 +180,11 @@ fn answer(shared: &Shared, input: impl Read, mut output: impl Write) -> Result<(
 }
 
 fn reply(output: &mut impl Write, status: u16, headers: &str, body: &[u8]) -> Result<()> {
-    write!(output, "HTTP/1.1 {status} -\r\nConnection: close\r\nContent-Length: {}\r\n{headers}\r\n", body.len())?;
+    write!(
+        output,
+        "HTTP/1.1 {status} -\r\nConnection: close\r\nContent-Length: {}\r\n{headers}\r\n",
+        body.len()
+    )?;
     output.write_all(body)?;
     Ok(output.flush()?)
 }
@@ -237,7 +241,8 @@ fn base64(bytes: &[u8]) -> String {
     const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::new();
     for chunk in bytes.chunks(3) {
-        let word = chunk.iter().fold(0_u32, |word, byte| word << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
+        let word =
+            chunk.iter().fold(0_u32, |word, byte| word << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
         for place in 0..4 {
             if place <= chunk.len() {
                 text.push(char::from(LETTERS[(word >> (18 - 6 * place)) as usize & 63]));
@@ -255,7 +260,9 @@ mod tests {
 
     #[test]
     fn base64_is_what_it_is() {
-        for (plain, packed) in [("", ""), ("a", "YQ=="), ("ab", "YWI="), ("abc", "YWJj"), ("u:pw", "dTpwdw==")] {
+        for (plain, packed) in
+            [("", ""), ("a", "YQ=="), ("ab", "YWI="), ("abc", "YWJj"), ("u:pw", "dTpwdw==")]
+        {
             assert_eq!(base64(plain.as_bytes()), packed);
         }
     }

@@ -59,13 +59,33 @@ pub(crate) fn compile() -> Result<std::path::PathBuf> {
     Ok(target.join(TARGET).join(PROFILE))
 }
 
+/// Pushes an image with the command line in it, to build with inside a pod, and returns its reference.
+pub(crate) fn push_tool(access: &Access) -> Result<String> {
+    let programs = compile()?;
+    let context = folders::cache()?.join("tool");
+    folders::make(&context)?;
+    fs::copy(programs.join("slipway"), context.join("slipway")).context("failed to copy slipway")?;
+    let file = context.join("Dockerfile");
+    let text = format!(
+        "FROM {}/slipway/executor:dev AS tool\nCOPY slipway /usr/bin/slipway\nENTRYPOINT []\n",
+        access.registry()
+    );
+    folders::write(&file, text)?;
+    let image = build_file(access, &programs, &context, &file, "tool")?;
+    Ok(format!("{}@{}", image.repository, image.digest))
+}
+
 fn build(access: &Access, programs: &Path, context: &Path, target: &str) -> Result<Image> {
+    build_file(access, programs, context, &folders::checkout().join("Dockerfile"), target)
+}
+
+fn build_file(access: &Access, programs: &Path, context: &Path, file: &Path, target: &str) -> Result<Image> {
     let repository = format!("{}/slipway/{target}", access.registry());
     let digest_file = context.join(format!("{target}.digest"));
     Command::new(programs.join("slipway"))
         .arg("build")
         .arg("--file")
-        .arg(folders::checkout().join("Dockerfile"))
+        .arg(file)
         .args(["--target", target, "--tag", &format!("{repository}:dev"), "--push", "--progress", "plain"])
         .args(["--insecure-registry", access.registry()])
         .args(["--registry-mirror", &format!("docker.io={}", access.registry())])

@@ -18,13 +18,14 @@ pub(crate) fn install(access: &Access) -> Result<()> {
     let images = images::push(access)?;
     let helm = parts::HELM.ensure()?.join("helm");
     let registry = access.registry();
+    let plain_http: Vec<&str> = std::iter::once(registry).chain(access.private_registry()).collect();
     let settings = [
         format!("operator.image.repository={}", images.operator.repository),
         format!("operator.image.digest={}", images.operator.digest),
         format!("executor.image.repository={}", images.executor.repository),
         format!("executor.image.digest={}", images.executor.digest),
         format!("defaults.registry={registry}"),
-        format!("registries.insecure={{{registry}}}"),
+        format!("registries.insecure={{{}}}", plain_http.join(",")),
         "defaults.cacheSize=5Gi".to_owned(),
     ];
     let mut command = Command::new(helm);

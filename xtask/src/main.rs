@@ -5,6 +5,8 @@
 #![expect(clippy::print_stdout, reason = "a command line whose product is what it prints")]
 
 mod bases;
+mod bench;
+mod chaos;
 mod cluster;
 mod demo;
 mod e2e;
@@ -41,6 +43,10 @@ enum Command {
     Images,
     /// Installs or upgrades the chart on the cluster, with images built from this checkout.
     Install,
+    /// Measures a small build from `apply` to `Ready`, beside the same build by the command line in one pod.
+    BenchCluster(bench::Options),
+    /// Disturbs many builds in every way there is, and checks that each ends as it would have.
+    Chaos(chaos::Options),
     /// Writes the files that are made from code: the CRD, its copy in the chart, the reference of its fields.
     Gen(generate::Options),
     /// Starts other builders to compare with, and builds with them.
@@ -70,6 +76,8 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Demo => cluster::lent(demo::run),
         Command::Images => cluster::lent(|access| images::push(access).map(drop)),
         Command::Install => cluster::lent(install::install),
+        Command::BenchCluster(options) => cluster::lent(|access| bench::run(access, &options)),
+        Command::Chaos(options) => cluster::lent(|access| chaos::run(access, &options)),
         Command::Gen(options) => generate::run(&options),
         Command::Peers { command } => peers::run(command),
         Command::Test(options) => test::run(&options),

@@ -82,7 +82,10 @@ fn compress(bytes: &[u8]) -> Vec<u8> {
 
 impl Message for PlanReport {
     fn shorten(&mut self) -> bool {
-        if self.failure.as_mut().is_some_and(shorten_failure) || self.warnings.pop().is_some() {
+        if self.failure.as_mut().is_some_and(shorten_failure)
+            || self.warnings.pop().is_some()
+            || self.done.as_mut().is_some_and(|done| done.shorten())
+        {
             return true;
         }
         let longest = self.stages.iter_mut().max_by_key(|stage| stage.why.len());

@@ -62,6 +62,8 @@ pub const EXIT_CANCELLED: u8 = 3;
 
 /// The plan, in a build's folder.
 pub const PLAN_FILE: &str = "plan.json";
+/// The build's report, in a build's folder, where `plan` has done everything: `conduct` only repeats it.
+pub const REPORT_FILE: &str = "report.json";
 /// Written by `conduct` when the build is over badly: stage pods stop.
 pub const CANCELLED_FILE: &str = "cancelled";
 /// Written by a stage pod into its outbox when a step failed.

@@ -22,6 +22,9 @@ pub struct PlanReport {
     pub seconds: f64,
     /// Why there is no plan.
     pub failure: Option<Failure>,
+    /// The build's own report, where it needed no stage pod and was done at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub done: Option<Box<BuildReport>>,
 }
 
 /// One stage of a plan.

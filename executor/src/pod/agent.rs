@@ -115,7 +115,8 @@ mod tests {
     #[test]
     fn what_nobody_lends_starts_nothing() {
         let folder = std::env::temp_dir();
-        let agents = start(&["no-such-key".into(), "../x".into()], &folder, &folder).expect("no agent needed");
+        let agents =
+            start(&["no-such-key".into(), "../x".into()], &folder, &folder).expect("no agent needed");
         assert!(agents.sockets.is_empty() && agents.children.is_empty());
     }
 }

@@ -134,8 +134,8 @@ fn try_conduct(
         permits: Permits::for_this_machine(),
         follower: &publisher,
     };
-    let hands =
-        RemoteHands::new(local, &plan, build.path().to_owned(), request.one_pod).map_err(|error| store_failed(&error))?;
+    let hands = RemoteHands::new(local, &plan, build.path().to_owned(), request.one_pod)
+        .map_err(|error| store_failed(&error))?;
     let job = Job {
         graph,
         store,

@@ -172,7 +172,8 @@ mod tests {
         for round in 0..500 {
             let stages: Vec<Wish> = (0..2 + dice(30))
                 .map(|at| {
-                    let needs: Vec<usize> = if at == 0 { vec![] } else { (0..dice(4)).map(|_| dice(at)).collect() };
+                    let needs: Vec<usize> =
+                        if at == 0 { vec![] } else { (0..dice(4)).map(|_| dice(at)).collect() };
                     let base = needs.first().copied().filter(|_| dice(2) == 0);
                     Wish { runs: dice(4) > 0, base, needs, apart: dice(6) == 0 }
                 })
@@ -184,9 +185,9 @@ mod tests {
                 let all: BTreeSet<u32> = pods.iter().flatten().copied().collect();
                 while done != all {
                     let can = |pod: &u32| {
-                        (0..stages.len())
-                            .filter(|at| pods[*at] == Some(*pod))
-                            .all(|at| packer.read(at).iter().all(|other| other == pod || done.contains(other)))
+                        (0..stages.len()).filter(|at| pods[*at] == Some(*pod)).all(|at| {
+                            packer.read(at).iter().all(|other| other == pod || done.contains(other))
+                        })
                     };
                     let next: Vec<u32> = all.difference(&done).copied().filter(can).collect();
                     assert!(!next.is_empty(), "round {round}, {mode}: {stages:?} in {pods:?}");

@@ -50,12 +50,7 @@ struct PodState {
 
 impl<'a> RemoteHands<'a> {
     /// Makes hands over the pods of a plan; `one_pod` says that pod 0 is there in any case.
-    pub fn new(
-        local: LocalHands<'a>,
-        plan: &'a PlanFile,
-        build: PathBuf,
-        one_pod: bool,
-    ) -> io::Result<Self> {
+    pub fn new(local: LocalHands<'a>, plan: &'a PlanFile, build: PathBuf, one_pod: bool) -> io::Result<Self> {
         let mut pods: BTreeMap<u32, PodState> = BTreeMap::new();
         if one_pod {
             pods.insert(0, PodState::default());

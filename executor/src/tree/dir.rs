@@ -179,7 +179,9 @@ impl Dir {
     /// Gives a name to somebody; a link itself, not what it points to.
     pub fn chown(&self, name: &OsStr, owner: Owner) -> io::Result<()> {
         if owners::are_noted() {
-            let Some(meta) = self.stat(name)?.filter(|meta| meta.is_file() || meta.is_dir()) else { return Ok(()) };
+            let Some(meta) = self.stat(name)?.filter(|meta| meta.is_file() || meta.is_dir()) else {
+                return Ok(());
+            };
             let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
             let file = fs::openat(&self.fd, component(name)?, flags, Mode::empty())?;
             return owners::give(&file, owner, meta.mode);

@@ -41,7 +41,10 @@ pub fn read(file: impl AsFd) -> io::Result<Xattrs> {
 /// Tells whether an attribute is a file's own, and not the system's.
 pub fn belongs(name: &[u8]) -> bool {
     let labels = name.starts_with(b"security.") && name != b"security.capability";
-    !(labels || [OVERLAY_PREFIX, owners::NOTE_PREFIX, b"trusted.", b"system."].iter().any(|prefix| name.starts_with(prefix)))
+    !(labels
+        || [OVERLAY_PREFIX, owners::NOTE_PREFIX, b"trusted.", b"system."]
+            .iter()
+            .any(|prefix| name.starts_with(prefix)))
 }
 
 /// Writes attributes. What this file system or this process cannot set is left out, as every builder does.

@@ -219,12 +219,8 @@ impl Blueprint<'_> {
                 ..Volume::default()
             });
         }
-        let resources = self
-            .valid
-            .pod
-            .resources
-            .clone()
-            .unwrap_or_else(|| requests(&self.settings.stage_pod_requests));
+        let resources =
+            self.valid.pod.resources.clone().unwrap_or_else(|| requests(&self.settings.stage_pod_requests));
         let container = Container {
             name: paths::STAGE_CONTAINER.into(),
             args: Some(paths::stage_args(&id, number)),

@@ -213,12 +213,7 @@ fn drive(inputs: &Inputs, valid: &ValidBuild, plan: &mut Plan) {
 }
 
 /// Returns how long the run may still take, a little more than nothing so that the check after it fires.
-fn time_left(
-    inputs: &Inputs,
-    valid: &ValidBuild,
-    attempt: Attempt,
-    plan: &Plan,
-) -> Option<SignedDuration> {
+fn time_left(inputs: &Inputs, valid: &ValidBuild, attempt: Attempt, plan: &Plan) -> Option<SignedDuration> {
     let mut started = plan.status.started_at.as_ref().map_or(inputs.now, |t| t.0);
     // Waiting for a place on a node is waiting, as in the queue.
     if let Some(pod) = progress::build_pod(inputs.facts, attempt).filter(|_| attempt.number == 1) {
@@ -272,8 +267,7 @@ fn make_objects(inputs: &Inputs, valid: &ValidBuild, attempt: Attempt, plan: &mu
 /// Pods of earlier runs and tries must go.
 fn remove_others(inputs: &Inputs, attempt: Attempt, plan: &mut Plan) {
     for pod in &inputs.facts.pods {
-        let current =
-            pod.run == attempt.run && pod.attempt == attempt.number && pod.role != Role::Poll;
+        let current = pod.run == attempt.run && pod.attempt == attempt.number && pod.role != Role::Poll;
         if !current && !pod.deleting {
             plan.delete_pods.push(pod.name.clone());
         }

@@ -34,15 +34,12 @@ pub(super) fn wanted(
         })
         .collect();
     let over = |number: &u32| pods.get(number).is_some_and(|pod| pod.over);
-    let ready: BTreeSet<u32> = needs
-        .iter()
-        .filter(|(_, needs)| needs.iter().all(over))
-        .map(|(number, _)| *number)
-        .collect();
+    let ready: BTreeSet<u32> =
+        needs.iter().filter(|(_, needs)| needs.iter().all(over)).map(|(number, _)| *number).collect();
     let lacks_room =
         |number: &u32| pods.get(number).is_none_or(|pod| pod.unschedulable.is_some() && !pod.over);
     if ready.iter().any(lacks_room) {
-        let idle = pods.iter().filter(|(number, pod)| !ready.contains(number) && !pod.over && !pod.deleting);
+        let idle = pods.iter().filter(|(number, pod)| !ready.contains(*number) && !pod.over && !pod.deleting);
         plan.delete_pods.extend(idle.map(|(_, pod)| pod.name.clone()));
     }
     ready
@@ -62,9 +59,7 @@ pub(super) fn begin(plan: &mut Plan, why: &str) {
 fn no_room(inputs: &Inputs, attempt: Attempt) -> Option<String> {
     progress::of_attempt(inputs.facts, attempt)
         .filter(|pod| matches!(pod.role, Role::Stage(_)) && !pod.over && !pod.deleting)
-        .filter(|pod| {
-            pod.created.is_some_and(|at| inputs.now.duration_since(at).as_secs_f64() > PATIENCE)
-        })
+        .filter(|pod| pod.created.is_some_and(|at| inputs.now.duration_since(at).as_secs_f64() > PATIENCE))
         .find_map(|pod| pod.unschedulable.clone())
 }
 
@@ -77,7 +72,9 @@ fn needs(report: &PlanReport) -> BTreeMap<u32, BTreeSet<u32>> {
         let mut ahead = stage.needs.clone();
         let found = all.entry(own).or_default();
         while let Some(next) = ahead.pop() {
-            let Some(needed) = report.stages.get(next as usize).filter(|_| seen.insert(next)) else { continue };
+            let Some(needed) = report.stages.get(next as usize).filter(|_| seen.insert(next)) else {
+                continue;
+            };
             match needed.pod {
                 Some(pod) => {
                     found.insert(pod);
@@ -97,7 +94,8 @@ mod tests {
 
     #[test]
     fn needs_go_through_stages_without_a_pod() {
-        let stage = |pod, needs: &[u32]| PlannedStage { pod, needs: needs.to_vec(), ..PlannedStage::default() };
+        let stage =
+            |pod, needs: &[u32]| PlannedStage { pod, needs: needs.to_vec(), ..PlannedStage::default() };
         let stages = vec![stage(Some(0), &[]), stage(None, &[0]), stage(Some(1), &[1]), stage(Some(0), &[0])];
         let found = needs(&PlanReport { stages, ..PlanReport::default() });
         assert_eq!(found, BTreeMap::from([(0, BTreeSet::new()), (1, BTreeSet::from([0]))]));

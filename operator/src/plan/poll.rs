@@ -84,7 +84,9 @@ fn answer(inputs: &Inputs, pod: &PodView, plan: &mut Plan) -> Option<String> {
             Err(failure.message.clone())
         }
         Progress::Ended(End { exit_code: 0, report: Ok(report), .. }) => Ok(report.revision.clone()),
-        Progress::Ended(end) => Err(format!("the pod ended with exit code {} ({})", end.exit_code, end.reason)),
+        Progress::Ended(end) => {
+            Err(format!("the pod ended with exit code {} ({})", end.exit_code, end.reason))
+        }
         Progress::Stuck(reason, message) if age > LIMIT => {
             Err(format!("the pod {} cannot start: {reason}: {message}", pod.name))
         }
@@ -103,7 +105,7 @@ fn answer(inputs: &Inputs, pod: &PodView, plan: &mut Plan) -> Option<String> {
             *status = PollStatus { revision, failures: 0, message: String::new(), ..status.clone() };
             let built = plan.status.source.as_ref().map(|source| source.revision.as_str());
             let status = plan.status.poll.as_ref()?;
-            (built != Some(&status.revision) && status.acted != status.revision)
+            (built != Some(status.revision.as_str()) && status.acted != status.revision)
                 .then(|| status.revision.clone())
         }
         Err(message) => {

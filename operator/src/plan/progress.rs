@@ -54,9 +54,19 @@ pub(super) fn follow(inputs: &Inputs, valid: &ValidBuild, attempt: Attempt, plan
         );
     }
     match &pod.plan {
-        Progress::Ended(End { exit_code: 0, report: Ok(report), .. }) => planned(inputs, report, plan),
+        Progress::Ended(End { exit_code: 0, report: Ok(report), .. }) => {
+            planned(inputs, report, plan);
+            if let Some(done) = report.done.as_deref() {
+                return result::succeed(inputs, valid, plan, done);
+            }
+        }
         Progress::Ended(end) => {
-            let failed = end.report.as_ref().ok().and_then(|r| r.failure.clone());
+            let failed = end.report.as_ref().ok().and_then(|report| {
+                if report.done.is_some() {
+                    planned(inputs, report, plan);
+                }
+                report.failure.clone().or_else(|| report.done.as_ref()?.failure.clone())
+            });
             return result::ended(inputs, valid, plan, pod, "plan", &end.reason, end.exit_code, failed);
         }
         other => return starting(inputs, valid, pod, other, plan),

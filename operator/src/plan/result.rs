@@ -9,7 +9,7 @@ use slipway_protocol::report::{BuildReport, Failure, ImageReport};
 
 use super::conditions::{self, reasons, types};
 use super::{Event, Inputs, Plan, progress, stop_pods};
-use crate::pod_view::PodView;
+use crate::pod_view::{PodView, Role};
 
 /// A failure of which only the reason and a sentence are known.
 pub(super) fn failure(reason: &str, message: &str) -> FailureStatus {
@@ -240,11 +240,16 @@ fn finish(inputs: &Inputs, valid: &ValidBuild, plan: &mut Plan, result: &str, re
     status.history.retain(|old| old.run != entry.run);
     status.history.insert(0, entry);
     status.history.truncate(valid.history_limit);
-    // Pods that are still open say nothing more that counts.
+    // Stage pods that are still open say nothing more that counts. The build pod ends by itself, and keeps its log.
     if result == "Succeeded" {
         plan.objects = super::Objects::default();
-        let open: Vec<String> =
-            inputs.facts.pods.iter().filter(|p| !p.over && !p.deleting).map(|p| p.name.clone()).collect();
+        let open: Vec<String> = inputs
+            .facts
+            .pods
+            .iter()
+            .filter(|p| !p.over && !p.deleting && p.role != Role::Build)
+            .map(|p| p.name.clone())
+            .collect();
         plan.delete_pods
             .extend(open.into_iter().filter(|name| !plan.delete_pods.contains(name)).collect::<Vec<_>>());
     }

@@ -2,9 +2,15 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)] // tests may
 
+mod archives;
 mod basics;
 mod caching;
 mod failures;
 mod isolation;
+mod polling;
+mod private;
+mod room;
 mod sources;
+mod ssh;
 mod targets;
+mod truth;

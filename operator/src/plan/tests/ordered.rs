@@ -93,10 +93,18 @@ fn a_quota_makes_pods_go_in_order_and_holds_a_build_pod_back() {
     let mut world = World::simple();
     let checked = validate(&world.build.spec, &Defaults::default());
     let valid = checked.as_ref().map_err(Vec::as_slice);
-    let inputs = |world: &World| crowded(
-        &Inputs { build: &world.build, valid, facts: &world.facts, settings: &world.settings, now: world.now },
-        why,
-    );
+    let inputs = |world: &World| {
+        crowded(
+            &Inputs {
+                build: &world.build,
+                valid,
+                facts: &world.facts,
+                settings: &world.settings,
+                now: world.now,
+            },
+            why,
+        )
+    };
     let waits = inputs(&world);
     assert_eq!((waits.status.started_at, waits.objects.pods.len()), (None, 1), "the time does not count");
     assert!(waits.status.conditions.iter().any(|c| c.type_ == "Reconciling" && c.message.contains("quota")));

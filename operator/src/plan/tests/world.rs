@@ -168,21 +168,21 @@ impl World {
         pod.over = true;
     }
 
+    /// The plan has done everything itself.
+    pub(super) fn say_built_at_once(&mut self, failure: Option<Failure>) {
+        let done = BuildReport { failure: failure.clone(), ..built() };
+        let pod = self.pod("-build");
+        if let Progress::Ended(end) = &mut pod.plan {
+            end.exit_code = i32::from(failure.is_some());
+            if let Ok(report) = &mut end.report {
+                report.done = Some(Box::new(done));
+            }
+        }
+        pod.conduct = Progress::Waiting;
+    }
+
     pub(super) fn say_built(&mut self) {
-        let report = BuildReport {
-            images: vec![ImageReport {
-                reference: "registry.example/shop@sha256:d1".into(),
-                tags: vec!["latest".into()],
-                size: 2_000_000,
-                unpacked_size: 5_000_000,
-                layers: vec![2_000_000],
-                ..ImageReport::default()
-            }],
-            largest_stage: 100_000_000,
-            build_seconds: 6.0,
-            push_seconds: 0.5,
-            ..BuildReport::default()
-        };
+        let report = built();
         let (attempt, now) = (self.status().attempt, self.now);
         let pod = self.facts.pods.iter_mut().find(|p| p.role == Role::Build && p.attempt == attempt).unwrap();
         pod.conduct = ended(0, "Completed", Ok(report));
@@ -201,4 +201,21 @@ impl World {
 
 pub(super) fn ended<R>(exit_code: i32, reason: &str, report: Result<R, String>) -> Progress<R> {
     Progress::Ended(End { exit_code, reason: reason.into(), report })
+}
+
+fn built() -> BuildReport {
+    BuildReport {
+        images: vec![ImageReport {
+            reference: "registry.example/shop@sha256:d1".into(),
+            tags: vec!["latest".into()],
+            size: 2_000_000,
+            unpacked_size: 5_000_000,
+            layers: vec![2_000_000],
+            ..ImageReport::default()
+        }],
+        largest_stage: 100_000_000,
+        build_seconds: 6.0,
+        push_seconds: 0.5,
+        ..BuildReport::default()
+    }
 }
