@@ -220,9 +220,9 @@ fn git(
     let end = said.windows(4).position(|four| four == b"\r\n\r\n").context("git answered no headers")?;
     let head = String::from_utf8_lossy(&said[..end]).into_owned();
     let status = head.lines().find_map(|line| line.strip_prefix("Status: ")?.get(..3)?.parse().ok());
-    let kept: String =
-        head.lines().filter(|line| !line.starts_with("Status:")).map(|line| format!("{line}\r\n")).collect();
-    reply(output, status.unwrap_or(200), &kept, &said[end + 4..])
+    let mut kept: Vec<&str> = head.lines().filter(|line| !line.starts_with("Status:")).collect();
+    kept.push("");
+    reply(output, status.unwrap_or(200), &kept.join("\r\n"), &said[end + 4..])
 }
 
 /// A guard that wants a name and a password, and knows some that have expired.

@@ -85,7 +85,7 @@ fn apply(meta: Meta, noted: Result<&[u8], Errno>) -> io::Result<Meta> {
             let mut number = |radix| u32::from_str_radix(parts.next()?, radix).ok();
             let (uid, gid, mode) = (number(10), number(10), number(8));
             match (uid, gid, mode) {
-                (Some(uid), Some(gid), Some(mode)) => Ok(Meta { uid, gid, mode, ..meta }),
+                (Some(uid), Some(gid), Some(mode)) => Ok(Meta { mode, uid, gid, ..meta }),
                 _ => Err(wrong()),
             }
         }

@@ -91,7 +91,7 @@ impl Blueprint<'_> {
             let (mut stage, more) = self.stage_container(0, &everything, rung, user_namespace);
             // The scratch of `conduct` may hold what it fetched with credentials.
             stage.volume_mounts.iter_mut().flatten().filter(|m| m.name == SCRATCH).for_each(|m| {
-                m.name = STAGE_SCRATCH.to_owned();
+                STAGE_SCRATCH.clone_into(&mut m.name);
             });
             volumes.extend(more);
             volumes.push(empty_dir(STAGE_SCRATCH));

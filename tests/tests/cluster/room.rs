@@ -63,7 +63,7 @@ fn without_a_claim_all_is_in_one_pod_and_no_command_sees_a_credential() -> Resul
     ])?;
     ns.build(
         "alone",
-        r#"
+        r"
 cache: {type: None}
 dockerfile:
   inline: |
@@ -75,7 +75,7 @@ dockerfile:
     COPY --from=left /left /seen /
     COPY --from=right /processes /
 images: [{name: REPO/alone, pushSecret: {name: reg}}]
-"#,
+",
     )?;
     let status = ns.succeeded("alone")?;
     assert_eq!(ns.pods("alone", 1)?.len(), 1);

@@ -35,7 +35,7 @@ fn pods_that_wait_for_others_give_their_room_up() {
     assert!(world.pod("-d").unschedulable.is_none(), "the one that waits for all others has the room");
     world.pass(5);
     let plan = world.step();
-    assert!(plan.status.in_order.contains("no room"), "{}", plan.status.in_order);
+    assert!(plan.status.in_order.contains("no node has room"), "{}", plan.status.in_order);
     assert!(world.events.contains(&"NoRoom".to_owned()));
     world.step();
     assert_eq!(open(&world), ["shop-1-a", "shop-1-c"], "only what can go is there");
@@ -45,7 +45,7 @@ fn pods_that_wait_for_others_give_their_room_up() {
 #[test]
 fn room_for_all_changes_nothing() {
     let mut world = planned(4);
-    world.pass(60);
+    world.pass(20);
     let plan = world.step();
     assert!(plan.status.in_order.is_empty() && plan.delete_pods.is_empty());
 }

@@ -53,6 +53,7 @@ fn happen(world: &mut World, dice: &mut Dice) {
         (Role::Stage(_), _) => {
             world.say_stage(&name, if name.contains("deps") { "deps" } else { "compile" }, None);
         }
+        (Role::Poll, _) => {}
         (Role::Build, _) => {
             let open = world
                 .facts
