@@ -16,19 +16,19 @@ chmod 1777 /out/tmp
 cd /usr/lib/git-core
 cp git-remote-http git-sh-setup git-sh-i18n git-submodule /out/usr/lib/git-core/
 ln -s git-remote-http /out/usr/lib/git-core/git-remote-https
-cp /usr/bin/git /usr/bin/ssh /out/usr/bin/
+cp /usr/bin/git /usr/bin/ssh /usr/bin/ssh-agent /usr/bin/ssh-add /out/usr/bin/
 ln -s ../../bin/git /out/usr/lib/git-core/git
 cp /bin/busybox /out/bin/busybox
 for applet in sh basename cat dirname expr sed tr uname wc cut; do ln -s busybox "/out/bin/$applet"; done
-for program in /usr/bin/git /usr/bin/ssh /usr/lib/git-core/git-remote-http; do
+for program in /usr/bin/git /usr/bin/ssh /usr/bin/ssh-agent /usr/bin/ssh-add /usr/lib/git-core/git-remote-http; do
   ldd "$program"
 done | sed -n 's|^.*[[:space:]]\(/[^ ]*\) (0x.*$|\1|p' | sort -u | while read -r library; do
   mkdir -p "/out$(dirname "$library")"
   cp -L "$library" "/out$library"
 done
 cp /etc/ssl/certs/ca-certificates.crt /out/etc/ssl/certs/
-echo 'root:x:0:0:root:/root:/bin/sh' > /out/etc/passwd
-echo 'root:x:0:' > /out/etc/group
+printf '%s\n' 'root:x:0:0:root:/root:/bin/sh' 'slipway:x:65532:65532:slipway:/tmp:/bin/sh' > /out/etc/passwd
+printf '%s\n' 'root:x:0:' 'slipway:x:65532:' > /out/etc/group
 echo 'hosts: files dns' > /out/etc/nsswitch.conf
 # Says that this container's own file system may be emptied and used as a root: see docs/design/isolation.md.
 touch /out/.slipway-disposable

@@ -263,6 +263,11 @@ pub struct Budgets {
     /// The largest compressed size of an image: `200Mi`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image_size: Option<String>,
+    /// How long the stages may take, without planning, waiting for a place and pushing: `10m`. Nothing is pushed of a build
+    /// that took longer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$"))]
+    pub duration: Option<String>,
 }
 
 /// What is kept of finished builds.

@@ -42,6 +42,8 @@ pub struct Source {
 /// A git repository.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.interval) || !has(self.ref) || !has(self.ref.commit)")
+    .message("interval looks at what moves: a commit does not"))]
 pub struct GitSource {
     /// An https or ssh URL.
     #[schemars(
@@ -52,6 +54,10 @@ pub struct GitSource {
     /// What to check out; the default branch where empty.
     #[serde(default, rename = "ref", skip_serializing_if = "Option::is_none")]
     pub reference: Option<GitRef>,
+    /// How often to look whether the ref has moved: `5m`, at least 10s. A new revision is a new build.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$"))]
+    pub interval: Option<String>,
     /// A Secret with `username` and `password`, or `identity` and `known_hosts`, or `ca.crt`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<NameRef>,

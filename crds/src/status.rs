@@ -22,6 +22,9 @@ pub struct ImageBuildStatus {
     pub run: i64,
     /// How often the current build was tried.
     pub attempt: i32,
+    /// When the next try begins, after one that failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_at: Option<Time>,
     /// What started the current or last build.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub trigger: String,
@@ -37,6 +40,12 @@ pub struct ImageBuildStatus {
     /// What is built.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<SourceStatus>,
+    /// What the last look at a git source with an interval found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub poll: Option<PollStatus>,
+    /// Why stage pods start one after another: there was no room for all at once.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub in_order: String,
     /// Stages done of all that are needed: `2/5`.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub progress: String,
@@ -64,6 +73,8 @@ pub struct ImageBuildStatus {
     /// What the cache spared.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache: Option<CacheStatus>,
+    /// Requests to registries that had to be made again.
+    pub registry_retries: i32,
     /// How user code was isolated, and why in this way.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub isolation: Option<IsolationStatus>,
@@ -95,6 +106,26 @@ pub struct SourceStatus {
     pub revision: String,
     /// The digest of the context.
     pub digest: String,
+}
+
+/// What the last look at a git source found.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Default, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PollStatus {
+    /// When it was looked at last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checked: Option<Time>,
+    /// The revision that it had when an answer came last.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub revision: String,
+    /// The revision that last started a build: no revision starts two in a row.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub acted: String,
+    /// How many looks failed since the last answer; each doubles the interval, up to sixteenfold.
+    pub failures: i32,
+    /// Why the last look failed.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub message: String,
 }
 
 /// One stage.

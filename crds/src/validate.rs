@@ -61,6 +61,8 @@ pub struct FieldProblem {
 pub struct ValidBuild {
     /// Where the context comes from; none for an empty one.
     pub source: Option<Source>,
+    /// Seconds between two looks at a git source; none where it is not looked at.
+    pub interval: Option<f64>,
     /// A folder of the source that is the context.
     pub sub_path: String,
     /// The Dockerfile's text where it stands inline.
@@ -95,6 +97,8 @@ pub struct ValidBuild {
     pub fail_on: FailOn,
     /// The largest compressed image in bytes; 0 for no limit.
     pub max_image_size: u64,
+    /// The most seconds that the stages may take; 0 for no limit.
+    pub max_build_seconds: f64,
     /// Start nothing.
     pub suspend: bool,
     /// Finished builds in the status.
@@ -140,11 +144,16 @@ pub struct ValidCache {
     pub managed: bool,
     /// Its size.
     pub size: String,
+    /// The size that the spec itself names.
+    pub own_size: Option<String>,
     /// Its storage class; empty for the cluster's default.
     pub storage_class: String,
     /// Take nothing from the cache.
     pub disabled: bool,
 }
+
+/// The shortest time between two looks at a source, in seconds.
+const SHORTEST_INTERVAL: f64 = 10.0;
 
 /// The claim that the operator makes in a namespace.
 pub const DEFAULT_CLAIM: &str = "slipway-cache";
@@ -158,7 +167,7 @@ pub fn validate(spec: &ImageBuildSpec, defaults: &Defaults) -> Result<ValidBuild
     if spec.source.is_none() && dockerfile.inline.is_none() {
         problems.add("spec.dockerfile.inline", "is needed where there is no spec.source");
     }
-    let size = cache.size.unwrap_or_else(|| defaults.cache_size.clone());
+    let size = cache.size.clone().unwrap_or_else(|| defaults.cache_size.clone());
     if quantity::bytes(&size).is_none() {
         problems.add("spec.cache.size", format!("`{size}` is not a size such as 20Gi"));
     }
@@ -168,7 +177,15 @@ pub fn validate(spec: &ImageBuildSpec, defaults: &Defaults) -> Result<ValidBuild
             0
         })
     });
+    let interval = spec.source.as_ref().and_then(|s| s.git.as_ref()?.interval.as_deref()).map(|text| {
+        let seconds = problems.seconds("spec.source.git.interval", text);
+        if seconds < SHORTEST_INTERVAL {
+            problems.add("spec.source.git.interval", format!("`{text}` is shorter than 10s"));
+        }
+        seconds
+    });
     let valid = ValidBuild {
+        interval,
         sub_path: problems.relative(
             "spec.source.subPath",
             spec.source.as_ref().and_then(|s| s.sub_path.as_deref()).unwrap_or(""),
@@ -189,6 +206,7 @@ pub fn validate(spec: &ImageBuildSpec, defaults: &Defaults) -> Result<ValidBuild
             managed: cache.claim.is_none(),
             claim: cache.claim.unwrap_or_else(|| DEFAULT_CLAIM.to_owned()),
             size,
+            own_size: cache.size,
             storage_class: cache.storage_class_name.unwrap_or_else(|| defaults.cache_storage_class.clone()),
             disabled: cache.disabled,
         },
@@ -197,6 +215,11 @@ pub fn validate(spec: &ImageBuildSpec, defaults: &Defaults) -> Result<ValidBuild
         retries: spec.retries,
         fail_on: spec.checks.as_ref().map_or(FailOn::Error, |c| c.fail_on),
         max_image_size,
+        max_build_seconds: spec
+            .budgets
+            .as_ref()
+            .and_then(|b| b.duration.as_deref())
+            .map_or(0.0, |text| problems.seconds("spec.budgets.duration", text)),
         suspend: spec.suspend,
         history_limit: usize::try_from(history.limit.unwrap_or(defaults.history_limit)).unwrap_or(0),
         ttl: problems.seconds("spec.history.ttl", history.ttl.as_deref().unwrap_or(&defaults.ttl)),

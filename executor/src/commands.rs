@@ -7,8 +7,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, bail};
 use slipway_executor::event::{Events, Sink};
-use slipway_executor::fetch::trust;
+use slipway_executor::fetch::{git, trust};
 use slipway_executor::local::lent::Lent;
+use slipway_executor::pod::agent;
 use slipway_executor::pod::conduct::{ConductPlaces, conduct as conduct_build, planned};
 use slipway_executor::pod::plan::{PlanPlaces, plan as plan_build};
 use slipway_executor::pod::reports::stage_pod_report;
@@ -16,7 +17,7 @@ use slipway_executor::pod::wire::{self, PlanFile};
 use slipway_executor::pod::worker::{Ended, Worker};
 use slipway_protocol::message::{Message, encode};
 use slipway_protocol::paths::{self, EXIT_CANCELLED, EXIT_FAILED};
-use slipway_protocol::report::{BuildReport, Failure, PlanReport, StagePodReport};
+use slipway_protocol::report::{BuildReport, Failure, PlanReport, PollReport, StagePodReport};
 use slipway_protocol::request::{BuildRequest, RegistrySettings};
 use slipway_registry::{Registry, Settings};
 use slipway_sandbox::{Cancel, Isolation};
@@ -55,6 +56,20 @@ pub(crate) struct StageArgs {
     secrets: PathBuf,
     #[command(flatten)]
     store: StoreArgs,
+}
+
+/// What a poll looks at.
+#[derive(Debug, clap::Args)]
+pub(crate) struct PollArgs {
+    /// The repository.
+    #[arg(long)]
+    url: String,
+    /// A branch, tag or full reference; the default branch where empty.
+    #[arg(long = "ref", default_value = "")]
+    reference: String,
+    /// A folder with credentials.
+    #[arg(long)]
+    credentials: Option<PathBuf>,
 }
 
 /// What may stay in the store.
@@ -164,8 +179,41 @@ fn make_room(store: &Store) {
     }
 }
 
+/// Runs `poll`.
+pub(crate) fn poll(args: &PollArgs) -> anyhow::Result<ExitCode> {
+    let look = async {
+        let source = git::Source { reference: args.reference.clone(), ..git::Source::parse(&args.url)? };
+        git::resolve(&source, &git::Credentials(args.credentials.clone())).await
+    };
+    let report = match runtime()?.block_on(look) {
+        Ok(commit) => PollReport { revision: commit.revision(), failure: None },
+        Err(error) => {
+            let failure = Failure {
+                reason: "SourceFailed".into(),
+                retryable: error.is_retryable(),
+                message: error.to_string(),
+                ..Failure::default()
+            };
+            PollReport { failure: Some(failure), ..PollReport::default() }
+        }
+    };
+    if report.failure.is_none() {
+        log::say(&report.revision);
+    }
+    leave(&report);
+    Ok(ended(report.failure.as_ref()))
+}
+
+/// Without the right to give files away, who owns what is noted.
+fn note_owners_where_needed() {
+    if !rustix::process::geteuid().is_root() {
+        slipway_executor::tree::owners::note_owners();
+    }
+}
+
 /// Runs `plan`.
 pub(crate) fn plan(args: &RequestArgs) -> anyhow::Result<ExitCode> {
+    note_owners_where_needed();
     let request = read_request(&args.request)?;
     let store = match trust(&request).and_then(|()| open_store(&args.store.store)) {
         Ok(store) => store,
@@ -177,8 +225,13 @@ pub(crate) fn plan(args: &RequestArgs) -> anyhow::Result<ExitCode> {
     make_room(&store);
     let runtime = runtime()?;
     let registry = registry(&request.registries)?;
-    let places = PlanPlaces { store: &store, registry, remotes: runtime.handle().clone(), events: events() };
-    let report = plan_build(&places, &request);
+    let places = PlanPlaces {
+        store: &store,
+        registry: registry.clone(),
+        remotes: runtime.handle().clone(),
+        events: events(),
+    };
+    let mut report = plan_build(&places, &request);
     for stage in &report.stages {
         let pod = stage.pod.map_or_else(|| "no pod".to_owned(), |pod| format!("pod {pod}"));
         log::say(&format!(
@@ -187,27 +240,28 @@ pub(crate) fn plan(args: &RequestArgs) -> anyhow::Result<ExitCode> {
         ));
     }
     report.warnings.iter().for_each(|warning| log::say(&format!("warning: {warning}")));
+    if report.failure.is_none() && report.stages.iter().all(|stage| stage.pod.is_none()) {
+        // Nothing is to be run: the next container and whoever waits for it would only take time.
+        let cancel = Cancel::new();
+        cancel_on_termination(&runtime, &cancel);
+        let places =
+            ConductPlaces { store: &store, registry, remotes: runtime.handle().clone(), events: events() };
+        let done = conduct_build(&places, &request, &cancel);
+        say_images(&done);
+        wire::write(&report_file(&store, &request)?, &done)?;
+        report.done = Some(Box::new(done));
+    }
     leave(&report);
-    Ok(ended(report.failure.as_ref()))
+    let failed = report.done.as_ref().and_then(|done| done.failure.as_ref());
+    Ok(ended(report.failure.as_ref().or(failed)))
 }
 
-/// Runs `conduct`.
-pub(crate) fn conduct(args: &RequestArgs) -> anyhow::Result<ExitCode> {
-    let request = read_request(&args.request)?;
-    let store = match trust(&request).and_then(|()| open_store(&args.store.store)) {
-        Ok(store) => store,
-        Err(failure) => {
-            leave(&BuildReport { failure: Some((*failure).clone()), ..BuildReport::default() });
-            return Ok(ended(Some(&failure)));
-        }
-    };
-    let runtime = runtime()?;
-    let registry = registry(&request.registries)?;
-    let cancel = Cancel::new();
-    cancel_on_termination(&runtime, &cancel);
-    let places =
-        ConductPlaces { store: &store, registry, remotes: runtime.handle().clone(), events: events() };
-    let report = conduct_build(&places, &request, &cancel);
+/// Returns where the report of a build lies that `plan` has done.
+fn report_file(store: &Store, request: &BuildRequest) -> anyhow::Result<PathBuf> {
+    Ok(store.build_dir(&request.id)?.path().join(paths::REPORT_FILE))
+}
+
+fn say_images(report: &BuildReport) {
     for image in &report.images {
         log::say(&format!(
             "image {}: {} ({} bytes, {} layers)",
@@ -217,6 +271,32 @@ pub(crate) fn conduct(args: &RequestArgs) -> anyhow::Result<ExitCode> {
             image.layers.len()
         ));
     }
+}
+
+/// Runs `conduct`.
+pub(crate) fn conduct(args: &RequestArgs) -> anyhow::Result<ExitCode> {
+    note_owners_where_needed();
+    let request = read_request(&args.request)?;
+    let store = match trust(&request).and_then(|()| open_store(&args.store.store)) {
+        Ok(store) => store,
+        Err(failure) => {
+            leave(&BuildReport { failure: Some((*failure).clone()), ..BuildReport::default() });
+            return Ok(ended(Some(&failure)));
+        }
+    };
+    if let Some(report) = wire::read::<BuildReport>(&report_file(&store, &request)?)? {
+        log::say("all was done while planning");
+        leave(&report);
+        return Ok(ended(report.failure.as_ref()));
+    }
+    let runtime = runtime()?;
+    let registry = registry(&request.registries)?;
+    let cancel = Cancel::new();
+    cancel_on_termination(&runtime, &cancel);
+    let places =
+        ConductPlaces { store: &store, registry, remotes: runtime.handle().clone(), events: events() };
+    let report = conduct_build(&places, &request, &cancel);
+    say_images(&report);
     leave(&report);
     Ok(ended(report.failure.as_ref()))
 }
@@ -254,6 +334,25 @@ pub(crate) fn stage(args: &StageArgs) -> anyhow::Result<ExitCode> {
         }
     };
     log::say(&format!("isolation: {} ({})", choice.way.name(), choice.reason));
+    let keys = agent::wanted(&plan.graph, &plan.pods, args.pod);
+    let agents = match agent::start(&keys, &args.secrets, &std::env::current_dir()?) {
+        Ok(agents) => agents,
+        Err(error) => {
+            let failure = Failure {
+                reason: "SecretInvalid".into(),
+                message: format!("{:#}", anyhow::Error::new(error)),
+                ..Failure::default()
+            };
+            leave(&StagePodReport {
+                stages: vec![slipway_protocol::report::StageReport {
+                    failure: Some(failure.clone()),
+                    ..Default::default()
+                }],
+                ..StagePodReport::default()
+            });
+            return Ok(ended(Some(&failure)));
+        }
+    };
     let log = Log::new();
     log.event(planned(&plan.graph));
     let worker = Worker {
@@ -262,7 +361,7 @@ pub(crate) fn stage(args: &StageArgs) -> anyhow::Result<ExitCode> {
         pod: args.pod,
         outbox: args.outbox.clone(),
         mounts: args.mounts.clone(),
-        lent: Lent { folder: Some(args.secrets.clone()), ..Lent::default() },
+        lent: Lent { folder: Some(args.secrets.clone()), agents: agents.sockets.clone(), ..Lent::default() },
         sandbox: &*sandbox,
         events: Arc::new(log),
         remotes: runtime.handle().clone(),

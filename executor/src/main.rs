@@ -25,6 +25,8 @@ enum Command {
     Conduct(commands::RequestArgs),
     /// Runs the commands that `conduct` orders.
     Stage(commands::StageArgs),
+    /// Says which revision a reference of a git repository has now.
+    Poll(commands::PollArgs),
     /// Removes from the store what the limits do not let stay.
     Gc(commands::GcArgs),
 }
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
         Command::Plan(args) => commands::plan(&args),
         Command::Conduct(args) => commands::conduct(&args),
         Command::Stage(args) => commands::stage(&args),
+        Command::Poll(args) => commands::poll(&args),
         Command::Gc(args) => commands::gc(&args),
     };
     result.unwrap_or_else(|error| {

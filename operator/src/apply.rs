@@ -42,6 +42,18 @@ pub enum ApplyError {
 }
 
 impl ApplyError {
+    /// Returns what the API server said where a quota has no room now: it may have later.
+    pub fn no_room(&self) -> Option<String> {
+        match self {
+            Self::Create { source: kube::Error::Api(error), kind: "Pod", .. }
+                if error.code == 403 && error.message.contains("exceeded quota") =>
+            {
+                Some(error.message.clone())
+            }
+            _ => None,
+        }
+    }
+
     /// Returns what an admission rule said, where that was the reason: no retry mends it.
     pub fn refusal(&self) -> Option<String> {
         match self {
@@ -79,7 +91,10 @@ pub async fn apply(client: &Client, build: &ImageBuild, plan: &Plan) -> Result<(
         create(&maps, request, "ConfigMap", build.uid()).await?;
     }
     let made = wanted.iter().map(|pod| create(&pods, pod, "Pod", build.uid()));
-    futures::future::try_join_all(made).await.map(|_| ())
+    let results = futures::future::join_all(made).await;
+    // A pod without room is the least of what may be wrong.
+    let errors = results.into_iter().filter_map(Result::err);
+    errors.min_by_key(|error| error.no_room().is_some()).map_or(Ok(()), Err)
 }
 
 /// Makes an object that has a deterministic name: one that is there already is the same one, if it has the same owner.

@@ -149,6 +149,14 @@ async fn reconcile(guarded: Arc<Guarded>, context: Arc<Context>) -> Result<Actio
     let mut plan = plan::plan(&inputs);
     if let Err(error) = apply(&context.client, &build, &plan).await {
         match (error.refusal(), checked.as_ref()) {
+            (Some(_), Ok(_)) if let Some(why) = error.no_room() => {
+                plan = plan::crowded(&inputs, &why);
+                // There may still be no room: then the next reconcile tries again.
+                match apply(&context.client, &build, &plan).await {
+                    Err(error) if error.no_room().is_none() => return Err(error.into()),
+                    _ => {}
+                }
+            }
             (Some(refusal), Ok(valid)) => {
                 plan = plan::refused(&inputs, valid, &refusal);
                 apply(&context.client, &build, &plan).await?;
@@ -261,4 +269,45 @@ fn entry(build: &ImageBuild, granted: bool) -> Option<Entry> {
         running: granted || status.started_at.is_some(),
         queued_at: status.queued_at.as_ref().map_or(0, |t| i128::from(t.0.as_microsecond())),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn context() -> Arc<Context> {
+        let nowhere = kube::Config::new("http://127.0.0.1:1".parse().unwrap());
+        let client = Client::try_from(nowhere).unwrap();
+        let reporter = Reporter { controller: labels::MANAGER.into(), instance: None };
+        Arc::new(Context {
+            recorder: Recorder::new(client.clone(), reporter),
+            client,
+            settings: Settings::default(),
+            metrics: Arc::default(),
+            builds: kube::runtime::reflector::store().0,
+            granted: Mutex::default(),
+            latest: Mutex::default(),
+            failures: Mutex::default(),
+        })
+    }
+
+    /// Definitions change between versions, and objects of another one may be stored.
+    #[tokio::test]
+    async fn an_object_that_cannot_be_read_stops_neither_the_list_nor_the_reconciles() {
+        let list: kube::core::ObjectList<Guarded> = serde_json::from_value(serde_json::json!({
+            "apiVersion": "slipway.dev/v1alpha1", "kind": "ImageBuildList", "metadata": {},
+            "items": [
+                {"metadata": {"name": "odd"}, "spec": {"images": "many", "retries": "often"}},
+                {"metadata": {"name": "fine"}, "spec": {"dockerfile": {"inline": "FROM scratch"}}},
+            ],
+        }))
+        .unwrap();
+        let [odd, fine] = <[Guarded; 2]>::try_from(list.items).ok().unwrap();
+        assert!(fine.0.is_ok());
+        assert_eq!(odd.name_any(), "odd");
+        // It is left alone without a word to the API server, which is not there.
+        let action = reconcile(Arc::new(odd), context()).await.unwrap();
+        assert_eq!(action, Action::await_change());
+        assert!(reconcile(Arc::new(fine), context()).await.is_err());
+    }
 }

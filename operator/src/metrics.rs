@@ -25,6 +25,12 @@ struct Namespaced {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Poll {
+    namespace: String,
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Phase {
     phase: &'static str,
 }
@@ -60,6 +66,8 @@ pub struct Metrics {
     store_used: Family<Namespaced, Gauge>,
     store_free: Family<Namespaced, Gauge>,
     pushes: Family<Namespaced, Counter>,
+    registry_retries: Family<Namespaced, Counter>,
+    polls: Family<Poll, Counter>,
     reconcile: Histogram,
     errors: Family<Step, Counter>,
 }
@@ -88,6 +96,8 @@ impl Default for Metrics {
             store_used: Family::default(),
             store_free: Family::default(),
             pushes: Family::default(),
+            registry_retries: Family::default(),
+            polls: Family::default(),
             reconcile: Histogram::new(exponential_buckets(0.001, 2.0, 14)),
             errors: Family::default(),
             registry: Registry::default(),
@@ -148,6 +158,12 @@ impl Default for Metrics {
             metrics.store_free.clone(),
         );
         r.register("images_pushed", "Images pushed", metrics.pushes.clone());
+        r.register(
+            "registry_retries",
+            "Requests to registries that had to be made again, of builds that succeeded",
+            metrics.registry_retries.clone(),
+        );
+        r.register("source_polls", "Looks at git sources, by result", metrics.polls.clone());
         r.register_with_unit(
             "reconcile_duration",
             "Time of a reconcile",
@@ -186,6 +202,11 @@ impl Metrics {
         let old = before.status.clone().unwrap_or_default();
         if after.run == old.run && after.attempt > old.attempt {
             self.retries.get_or_create(&own).inc();
+        }
+        let looked = |status: &ImageBuildStatus| status.poll.as_ref().and_then(|poll| poll.checked.clone());
+        if let Some(poll) = after.poll.as_ref().filter(|_| looked(after) != looked(&old)) {
+            let result = if poll.failures == 0 { "answered" } else { "failed" };
+            self.polls.get_or_create(&Poll { namespace: namespace.clone(), result }).inc();
         }
         let ended = after.finished_at.is_some() && (old.finished_at.is_none() || old.run != after.run);
         if !ended {
@@ -226,6 +247,8 @@ impl Metrics {
                 self.pushes.get_or_create(&own).inc();
             }
         }
+        let retries = u64::try_from(after.registry_retries).unwrap_or(0);
+        self.registry_retries.get_or_create(&own).inc_by(retries);
         if let Some(cache) = &after.cache {
             let count = |n: i32| u64::try_from(n).unwrap_or(0);
             self.steps
@@ -295,6 +318,8 @@ impl Metrics {
         let _ = self.store_used.get_or_create(&own);
         let _ = self.store_free.get_or_create(&own);
         let _ = self.pushes.get_or_create(&own);
+        let _ = self.registry_retries.get_or_create(&own);
+        let _ = self.polls.get_or_create(&Poll { namespace: String::new(), result: "" });
         let _ = self.errors.get_or_create(&Step { step: "" });
     }
 }
@@ -314,6 +339,6 @@ mod tests {
         ] {
             assert!(text.contains(expected), "{expected} in\n{text}");
         }
-        assert_eq!(text.matches("\n| `slipway_").count(), 14, "{text}");
+        assert_eq!(text.matches("\n| `slipway_").count(), 16, "{text}");
     }
 }

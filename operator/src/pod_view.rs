@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use k8s_openapi::jiff::Timestamp;
 use slipway_protocol::message::{self, Message};
 use slipway_protocol::paths;
-use slipway_protocol::report::{BuildReport, PlanReport, StagePodReport};
+use slipway_protocol::report::{BuildReport, PlanReport, PollReport, StagePodReport};
 
 use crate::objects::labels;
 
@@ -18,6 +18,8 @@ pub enum Role {
     Build,
     /// Runs stages: the number of the plan's pod.
     Stage(u32),
+    /// Looks whether a source has moved.
+    Poll,
 }
 
 /// How a container stands.
@@ -64,6 +66,8 @@ pub struct PodView {
     pub disrupted: Option<String>,
     /// Why no node takes it.
     pub unschedulable: Option<String>,
+    /// When a node took it.
+    pub scheduled: Option<Timestamp>,
     /// When it was made.
     pub created: Option<Timestamp>,
     /// When its (main) container started.
@@ -76,8 +80,14 @@ pub struct PodView {
     pub plan: Progress<PlanReport>,
     /// The main container of a build pod.
     pub conduct: Progress<BuildReport>,
-    /// The container of a stage pod.
+    /// True for a build pod whose stages run in a container of its own.
+    pub one: bool,
+    /// The container that runs stages: of a stage pod, or of a build pod that is all in one.
     pub stage: Progress<StagePodReport>,
+    /// When that ended.
+    pub stage_ended: Option<Timestamp>,
+    /// The container of a poll pod.
+    pub poll: Progress<PollReport>,
 }
 
 impl PodView {
@@ -87,6 +97,7 @@ impl PodView {
         let label = |name: &str| meta.labels.as_ref()?.get(name).map(String::as_str);
         let role = match label(labels::ROLE)? {
             "build" => Role::Build,
+            "poll" => Role::Poll,
             _ => Role::Stage(label(labels::POD)?.parse().ok()?),
         };
         let status = pod.status.clone().unwrap_or_default();
@@ -109,12 +120,21 @@ impl PodView {
             .iter()
             .find(|c| c.type_ == "PodScheduled" && c.status == "False")
             .map(|c| c.message.clone().unwrap_or_default());
+        let scheduled = conditions
+            .iter()
+            .find(|c| c.type_ == "PodScheduled" && c.status == "True")
+            .and_then(|c| c.last_transition_time.as_ref().map(|t| t.0));
         let init = status.init_container_statuses.unwrap_or_default();
         let main = status.container_statuses.unwrap_or_default();
         let find = |list: &[ContainerStatus], name: &str| list.iter().find(|c| c.name == name).cloned();
         let conduct = find(&main, paths::CONDUCT_CONTAINER);
         let stage = find(&main, paths::STAGE_CONTAINER);
-        let (started, ended) = conduct.as_ref().or(stage.as_ref()).map_or((None, None), times);
+        let poll = find(&main, paths::POLL_CONTAINER);
+        let first = conduct.as_ref().or(stage.as_ref()).or(poll.as_ref());
+        let (started, ended) = first.map_or((None, None), times);
+        let stage_ended = stage.as_ref().and_then(|stage| times(stage).1);
+        let one = role == Role::Build
+            && pod.spec.iter().flat_map(|s| &s.containers).any(|c| c.name == paths::STAGE_CONTAINER);
         Some(Self {
             name: meta.name.clone().unwrap_or_default(),
             role,
@@ -122,16 +142,21 @@ impl PodView {
             attempt: label(labels::ATTEMPT)?.parse().ok()?,
             deleting: meta.deletion_timestamp.is_some(),
             // The pod's phase follows its container's end by a moment.
-            over: matches!(phase, "Succeeded" | "Failed") || ended.is_some(),
+            over: matches!(phase, "Succeeded" | "Failed")
+                || (ended.is_some() && (!one || stage_ended.is_some())),
             disrupted,
             unschedulable,
+            scheduled,
             created: meta.creation_timestamp.as_ref().map(|t| t.0),
             started,
             ended,
             user_namespace: pod.spec.as_ref().and_then(|s| s.host_users) == Some(false),
             plan: progress(find(&init, paths::PLAN_CONTAINER).as_ref()),
             conduct: progress(conduct.as_ref()),
+            one,
             stage: progress(stage.as_ref()),
+            stage_ended,
+            poll: progress(poll.as_ref()),
         })
     }
 }

@@ -38,7 +38,7 @@ pub async fn report(
             Err(error) => return Err(error.into()),
         }
     }
-    for event in &plan.events {
+    let publishing = plan.events.iter().map(async |event| {
         let mut note = event.note.clone();
         note.truncate(note.floor_char_boundary(1000));
         let event = Event {
@@ -52,6 +52,7 @@ pub async fn report(
         if let Err(error) = recorder.publish(&event, &build.object_ref(&())).await {
             tracing::debug!(%error, "an event was not taken");
         }
-    }
+    });
+    futures::future::join_all(publishing).await;
     Ok(written)
 }

@@ -41,6 +41,16 @@ impl Cluster {
         &self.registry
     }
 
+    /// The address of this machine that pods reach.
+    pub fn host(&self) -> Result<&str> {
+        self.registry.split(':').next().context("the registry has no host")
+    }
+
+    /// A registry that wants the user `slipway` with the password `slipway-test`, where there is one.
+    pub fn private_registry(&self) -> Option<String> {
+        std::env::var("SLIPWAY_E2E_PRIVATE_REGISTRY").ok().filter(|address| !address.is_empty())
+    }
+
     /// Runs kubectl and returns what it printed.
     pub fn kubectl(&self, words: &[&str]) -> Result<String> {
         output(Command::new(&self.kubectl).args(words), None)
@@ -49,6 +59,21 @@ impl Cluster {
     /// Runs kubectl with an object on its standard input.
     pub fn kubectl_with(&self, words: &[&str], input: &str) -> Result<String> {
         output(Command::new(&self.kubectl).args(words), Some(input))
+    }
+
+    /// The namespace that the chart is installed in.
+    pub const OPERATOR_NAMESPACE: &str = "slipway-system";
+
+    /// Returns the name of the operator's pod that leads.
+    pub fn leader(&self) -> Result<String> {
+        let namespace = format!("--namespace={}", Self::OPERATOR_NAMESPACE);
+        self.kubectl(&[
+            "get",
+            "lease",
+            "slipway-operator",
+            &namespace,
+            "--output=jsonpath={.spec.holderIdentity}",
+        ])
     }
 
     /// Runs crane against the registry and returns what it printed.
@@ -223,6 +248,34 @@ impl Namespace {
             "metadata": {"name": name},
             "spec": {"restartPolicy": "Never", "containers": [{"name": "main", "image": image, "command": command}]},
         });
+        self.run_pod(name, &pod)
+    }
+
+    /// Runs a shell line with a claim mounted somewhere.
+    pub fn run_with_claim(
+        &self,
+        name: &str,
+        image: &str,
+        line: &str,
+        (claim, at): (&str, &str),
+    ) -> Result<String> {
+        let pod = json!({
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": name},
+            "spec": {
+                "restartPolicy": "Never",
+                "containers": [{
+                    "name": "main", "image": image, "command": ["sh", "-ec", line],
+                    "volumeMounts": [{"name": "claim", "mountPath": at}],
+                }],
+                "volumes": [{"name": "claim", "persistentVolumeClaim": {"claimName": claim}}],
+            },
+        });
+        self.run_pod(name, &pod)
+    }
+
+    fn run_pod(&self, name: &str, pod: &Value) -> Result<String> {
         self.apply(&pod.to_string())?;
         let start = Instant::now();
         while start.elapsed() < PATIENCE {

@@ -3,5 +3,7 @@
 pub mod cluster;
 pub mod docs;
 pub mod monitoring;
+pub mod repository;
 pub mod schema;
 pub mod tools;
+pub mod web;

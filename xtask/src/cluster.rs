@@ -106,6 +106,11 @@ pub(crate) fn is_up(state: &State) -> bool {
     Daemon::recorded(state.root()).iter().any(|daemon| daemon.process().is_some())
 }
 
+/// Stops a component of the own cluster as a crash would; `up` starts it again.
+pub(crate) fn stop_component(state: &State, component: &str) -> Result<()> {
+    restart(state, component)
+}
+
 fn restart(state: &State, component: &str) -> Result<()> {
     let Some(daemon) = Daemon::recorded(state.root()).into_iter().find(|daemon| daemon.name() == component)
     else {

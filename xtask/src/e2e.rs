@@ -81,6 +81,7 @@ pub(crate) fn run(access: &Access) -> Result<()> {
     tests("cluster")
         .env("KUBECONFIG", access.kubeconfig())
         .env("SLIPWAY_E2E_REGISTRY", access.registry())
+        .env("SLIPWAY_E2E_PRIVATE_REGISTRY", access.private_registry().unwrap_or_default())
         .env("SLIPWAY_KUBECTL", access.kubectl_program())
         .env("SLIPWAY_CRANE", crane)
         .run()

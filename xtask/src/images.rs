@@ -63,12 +63,42 @@ pub(crate) fn build(
         fs::copy(programs.join(program), context.join(program))
             .with_context(|| format!("failed to copy {program}"))?;
     }
+    let file = folders::checkout().join("Dockerfile");
+    build_file(programs, &context, &file, target, (repository, tag), access)
+}
+
+/// Pushes an image with the command line in it, to build with inside a pod, and returns its reference.
+pub(crate) fn push_tool(access: &Access) -> Result<String> {
+    let programs = compile(PROFILE)?;
+    let context = folders::cache()?.join("tool");
+    folders::make(&context)?;
+    fs::copy(programs.join("slipway"), context.join("slipway")).context("failed to copy slipway")?;
+    let file = context.join("Dockerfile");
+    let text = format!(
+        "FROM {}/slipway/executor:dev AS tool\nCOPY slipway /usr/bin/slipway\nENTRYPOINT []\n",
+        access.registry()
+    );
+    folders::write(&file, text)?;
+    let repository = format!("{}/slipway/tool", access.registry());
+    let image = build_file(&programs, &context, &file, "tool", (&repository, "dev"), Some(access))?;
+    Ok(format!("{}@{}", image.repository, image.digest))
+}
+
+/// Builds a target of a Dockerfile with the program itself, and pushes it to a repository under a tag.
+fn build_file(
+    programs: &Path,
+    context: &Path,
+    file: &Path,
+    target: &str,
+    (repository, tag): (&str, &str),
+    access: Option<&Access>,
+) -> Result<Image> {
     let digest_file = context.join(format!("{target}.digest"));
     let mut slipway = Command::new(programs.join("slipway"));
     slipway
         .arg("build")
         .arg("--file")
-        .arg(folders::checkout().join("Dockerfile"))
+        .arg(file)
         .args(["--target", target, "--tag", &format!("{repository}:{tag}"), "--push", "--progress", "plain"]);
     if let Some(access) = access {
         bases::ensure(access, &["debian"])?;
@@ -81,7 +111,7 @@ pub(crate) fn build(
         .arg(folders::cache()?.join("store"))
         .arg("--iidfile")
         .arg(&digest_file)
-        .arg(&context)
+        .arg(context)
         .run()?;
     let digest = fs::read_to_string(&digest_file).with_context(|| format!("no digest of {target}"))?;
     Ok(Image { repository: repository.to_owned(), digest: digest.trim().to_owned() })

@@ -48,7 +48,7 @@ impl<'a> Helm<'a> {
         let chart = chart::folder();
         let mut words: Vec<String> =
             ["--install", "--create-namespace", "--wait", "--timeout", "5m"].map(str::to_owned).into();
-        for setting in settings(images, self.access.registry()) {
+        for setting in settings(images, self.access) {
             words.extend(["--set".to_owned(), setting]);
         }
         // A mirror for each registry that the examples and tests name.
@@ -62,14 +62,16 @@ impl<'a> Helm<'a> {
     }
 }
 
-fn settings(images: &Images, registry: &str) -> Vec<String> {
+fn settings(images: &Images, access: &Access) -> Vec<String> {
+    let registry = access.registry();
+    let plain_http: Vec<&str> = std::iter::once(registry).chain(access.private_registry()).collect();
     vec![
         format!("operator.image.repository={}", images.operator.repository),
         format!("operator.image.digest={}", images.operator.digest),
         format!("executor.image.repository={}", images.executor.repository),
         format!("executor.image.digest={}", images.executor.digest),
         format!("defaults.registry={registry}"),
-        format!("registries.insecure={{{registry}}}"),
+        format!("registries.insecure={{{}}}", plain_http.join(",")),
         "defaults.cacheSize=5Gi".to_owned(),
     ]
 }

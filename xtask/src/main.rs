@@ -5,6 +5,8 @@
 #![expect(clippy::print_stdout, reason = "a command line whose product is what it prints")]
 
 mod bases;
+mod bench;
+mod chaos;
 mod chart;
 mod cluster;
 mod cycle;
@@ -53,6 +55,10 @@ enum Command {
     Gitops,
     /// Asks a real Prometheus everything that dashboard and alert rules ask.
     Monitoring,
+    /// Measures a small build from `apply` to `Ready`, beside the same build by the command line in one pod.
+    BenchCluster(bench::Options),
+    /// Disturbs many builds in every way there is, and checks that each ends as it would have.
+    Chaos(chaos::Options),
     /// Writes the files that are made from code: the CRD, its copy in the chart, references, the chart's schema.
     Gen(generate::Options),
     /// Starts other builders to compare with, and builds with them.
@@ -89,6 +95,8 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::ChartCycle => cluster::lent(cycle::run),
         Command::Gitops => cluster::lent(gitops::run),
         Command::Monitoring => cluster::lent(monitoring::run),
+        Command::BenchCluster(options) => cluster::lent(|access| bench::run(access, &options)),
+        Command::Chaos(options) => cluster::lent(|access| chaos::run(access, &options)),
         Command::Gen(options) => generate::run(&options),
         Command::Peers { command } => peers::run(command),
         Command::Release(options) => release::run(&options),

@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::paths::TERMINATION_LIMIT;
-use crate::report::{BuildReport, Failure, PlanReport, StagePodReport, StageReport};
+use crate::report::{BuildReport, Failure, PlanReport, PollReport, StagePodReport, StageReport};
 
 /// What a compressed message begins with; JSON begins with `{`.
 const COMPRESSED: &str = "gz:";
@@ -82,11 +82,20 @@ fn compress(bytes: &[u8]) -> Vec<u8> {
 
 impl Message for PlanReport {
     fn shorten(&mut self) -> bool {
-        if self.failure.as_mut().is_some_and(shorten_failure) || self.warnings.pop().is_some() {
+        if self.failure.as_mut().is_some_and(shorten_failure)
+            || self.warnings.pop().is_some()
+            || self.done.as_mut().is_some_and(|done| done.shorten())
+        {
             return true;
         }
         let longest = self.stages.iter_mut().max_by_key(|stage| stage.why.len());
         longest.is_some_and(|stage| halve(&mut stage.why, 0))
+    }
+}
+
+impl Message for PollReport {
+    fn shorten(&mut self) -> bool {
+        self.failure.as_mut().is_some_and(shorten_failure)
     }
 }
 

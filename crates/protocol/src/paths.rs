@@ -7,6 +7,9 @@
 pub const STORE: &str = "/slipway/store";
 /// The folder of the claim that is the store.
 pub const STORE_SUB_PATH: &str = "store";
+/// The folder of the claim that is the store of builds without any rights: its files belong to an ordinary user, and who owns
+/// them in an image is only noted, so no other pod may take them for real ones.
+pub const PLAIN_STORE_SUB_PATH: &str = "plain";
 /// A stage pod's outbox: the claim's folder [`outbox_sub_path`].
 pub const OUTBOX: &str = "/slipway/outbox";
 /// RUN cache mounts: the claim's folder [`MOUNTS_SUB_PATH`].
@@ -35,6 +38,9 @@ pub const CONDUCT_CONTAINER: &str = "conduct";
 /// The container of a stage pod.
 pub const STAGE_CONTAINER: &str = "stage";
 
+/// The container of a poll pod.
+pub const POLL_CONTAINER: &str = "poll";
+
 /// Where the kubelet looks for a container's last words.
 pub const TERMINATION_LOG: &str = "/dev/termination-log";
 /// The most bytes of them that the kubelet keeps.
@@ -58,6 +64,8 @@ pub const EXIT_CANCELLED: u8 = 3;
 
 /// The plan, in a build's folder.
 pub const PLAN_FILE: &str = "plan.json";
+/// The build's report, in a build's folder, where `plan` has done everything: `conduct` only repeats it.
+pub const REPORT_FILE: &str = "report.json";
 /// Written by `conduct` when the build is over badly: stage pods stop.
 pub const CANCELLED_FILE: &str = "cancelled";
 /// Written by a stage pod into its outbox when a step failed.
@@ -97,6 +105,14 @@ pub fn plan_args() -> Vec<String> {
 /// Returns the arguments of the `conduct` container.
 pub fn conduct_args() -> Vec<String> {
     vec!["conduct".into(), "--request".into(), format!("{REQUEST_DIR}/{REQUEST_FILE}")]
+}
+
+/// Returns the arguments of a poll pod's container: which revision has a reference of a repository now?
+pub fn poll_args(url: &str, reference: &str, credentials: &str) -> Vec<String> {
+    let pairs = [("--url", url), ("--ref", reference), ("--credentials", credentials)];
+    let given = pairs.into_iter().filter(|(_, value)| !value.is_empty());
+    // One word each, so that no value is taken for an option.
+    std::iter::once("poll".to_owned()).chain(given.map(|(name, value)| format!("{name}={value}"))).collect()
 }
 
 /// Returns the arguments of a stage pod's container.

@@ -22,6 +22,9 @@ pub struct PlanReport {
     pub seconds: f64,
     /// Why there is no plan.
     pub failure: Option<Failure>,
+    /// The build's own report, where it needed no stage pod and was done at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub done: Option<Box<BuildReport>>,
 }
 
 /// One stage of a plan.
@@ -56,6 +59,16 @@ impl PlannedStage {
     pub fn file_name(&self) -> &str {
         self.name.split_once('@').map_or(&self.name, |(name, _)| name)
     }
+}
+
+/// The result of a poll pod.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PollReport {
+    /// What a build would be made from: `main@sha1:…`.
+    pub revision: String,
+    /// Why that is not known.
+    pub failure: Option<Failure>,
 }
 
 /// The result of a stage pod: one entry a stage that it ran.

@@ -56,9 +56,15 @@ pub struct BuildRequest {
     /// The largest size of any image in bytes, compressed; 0 for no limit.
     #[serde(default)]
     pub max_image_size: u64,
-    /// Run every stage inside the build pod's partner pod, see `spec.pods.mode`.
+    /// The most seconds that the stages may take; 0 for no limit.
+    #[serde(default)]
+    pub max_build_seconds: f64,
+    /// How stages are packed into pods, see `spec.pods.mode`.
     #[serde(default)]
     pub pods: PodPacking,
+    /// The stages run in a container of the build pod itself: pod 0, which is there also where no stage needs it.
+    #[serde(default)]
+    pub one_pod: bool,
 }
 
 /// Where a context comes from.

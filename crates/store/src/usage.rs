@@ -112,7 +112,9 @@ impl Store {
         // One without its document is damaged: old and without size, so it goes first.
         let meta: LayerMeta = files::read_document(&document).unwrap_or_default();
         let last_used = files::last_used(&document).unwrap_or(SystemTime::UNIX_EPOCH);
-        items.push(UsageItem { kind: id.kind(), title: name.clone(), name, size: meta.size, last_used });
+        // Sources come as they are, and nobody counts them on the way.
+        let size = if meta.size > 0 { meta.size } else { tree_size(self.layer_path(id)) };
+        items.push(UsageItem { kind: id.kind(), title: name.clone(), name, size, last_used });
     }
 
     /// Walks a tree; `marker` is the file in it whose time says when it was used.

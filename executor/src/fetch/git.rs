@@ -91,6 +91,17 @@ impl Source {
     }
 }
 
+impl Commit {
+    /// Says what it is, for people and to compare: `main@sha1:…`.
+    pub fn revision(&self) -> String {
+        let name = self
+            .reference
+            .as_deref()
+            .map(|name| name.trim_start_matches("refs/heads/").trim_start_matches("refs/"));
+        name.map_or_else(|| format!("sha1:{}", self.id), |name| format!("{name}@sha1:{}", self.id))
+    }
+}
+
 /// Tells whether a text is a full commit id.
 fn is_commit(text: &str) -> bool {
     matches!(text.len(), 40 | 64) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
@@ -367,12 +378,18 @@ fn quote(path: &Path) -> String {
 fn explain(said: &str, has_credentials: bool) -> String {
     let denied = ["Authentication failed", "could not read Username", "Permission denied", "403", "401"];
     if denied.iter().any(|sign| said.contains(sign)) {
-        let hint = if has_credentials {
-            "the credentials are refused; are they expired?"
+        let hint = if !has_credentials {
+            "it wants credentials and none are given: name a Secret in spec.source.git.secretRef"
+        } else if said.contains("expired") {
+            "the credentials have expired: put new ones into the Secret"
         } else {
-            "it wants credentials and none are given"
+            "the credentials are refused: are they right, and for this repository?"
         };
-        return format!("{said} ({hint})");
+        // What git says of its own prompts says nothing to anybody here.
+        let words: Vec<&str> =
+            said.lines().map(str::trim).filter(|line| !line.contains("terminal prompts disabled")).collect();
+        let words = if words.is_empty() { "the server refuses".to_owned() } else { words.join("; ") };
+        return format!("{words} ({hint})");
     }
     if said.contains("Host key verification failed") {
         return format!("{said} (put the server's key into `known_hosts` of the secret)");

@@ -138,16 +138,10 @@ pub fn fetch(store: &Store, remotes: &Handle, source: &Source) -> Result<Fetched
                 let layer = git::checkout(store, source, &commit, credentials).await?;
                 Ok::<_, FetchError>((commit, layer))
             })?;
-            let name = commit
-                .reference
-                .as_deref()
-                .map(|name| name.trim_start_matches("refs/heads/").trim_start_matches("refs/"));
-            let revision = name
-                .map_or_else(|| format!("sha1:{}", commit.id), |name| format!("{name}@sha1:{}", commit.id));
             Ok(Fetched {
                 folder: Some(store.layer_path(&layer)),
                 layer: Some(layer),
-                revision,
+                revision: commit.revision(),
                 ..Fetched::default()
             })
         }

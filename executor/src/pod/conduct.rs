@@ -138,8 +138,8 @@ fn try_conduct(
         permits: Permits::for_this_machine(),
         follower: &publisher,
     };
-    let hands =
-        RemoteHands::new(local, &plan, build.path().to_owned()).map_err(|error| store_failed(&error))?;
+    let hands = RemoteHands::new(local, &plan, build.path().to_owned(), request.one_pod)
+        .map_err(|error| store_failed(&error))?;
     let job = Job {
         graph,
         store,
@@ -167,9 +167,28 @@ fn try_conduct(
     }
     let began = Instant::now();
     let parts = Parts { graph, store, images: &images, forms: &forms };
-    let result = finish(request, &plan, &names, &parts, &publisher, &outcome, report);
+    // Looking at the whole store takes a while, and so does pushing.
+    let (result, used) = std::thread::scope(|scope| {
+        let looking = scope.spawn(|| store.usage().map_or(0, |usage| usage.total()));
+        let result = in_time(request, report)
+            .and_then(|()| finish(request, &plan, &names, &parts, &publisher, &outcome, report));
+        (result, looking.join().unwrap_or(0))
+    });
     report.push_seconds = began.elapsed().as_secs_f64();
+    report.store_used = used;
     result
+}
+
+/// Checks `spec.budgets.duration`.
+fn in_time(request: &BuildRequest, report: &BuildReport) -> Result<(), Box<Failure>> {
+    if request.max_build_seconds <= 0.0 || report.build_seconds <= request.max_build_seconds {
+        return Ok(());
+    }
+    let text = format!(
+        "the stages took {:.1} s, more than spec.budgets.duration allows ({} s)",
+        report.build_seconds, request.max_build_seconds
+    );
+    Err(fail("BudgetExceeded", text, false))
 }
 
 /// Makes all images, and pushes them only when every one of them is fine.
@@ -332,8 +351,9 @@ impl SourceNames {
         } else if !reference.is_empty() {
             names.insert("branch", clean(reference.trim_start_matches("heads/")));
         }
-        let date = Timestamp::now().strftime("%Y%m%d").to_string();
-        names.insert("date", date);
+        let now = Timestamp::now();
+        names.insert("date", now.strftime("%Y%m%d").to_string());
+        names.insert("unixTime", now.as_second().to_string());
         Self(names)
     }
 

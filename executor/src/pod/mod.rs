@@ -1,5 +1,6 @@
 //! What build and stage pods do: `plan` looks, `conduct` decides, stage pods run.
 
+pub mod agent;
 pub mod conduct;
 pub mod packing;
 pub mod plan;

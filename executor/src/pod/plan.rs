@@ -110,7 +110,8 @@ fn try_plan(
     let targets: Vec<StageId> = graph.outputs.iter().map(|output| output.stage).collect();
     let forecasts = survey(&graph, store, &targets, &request.subject);
     let pods = assign(&graph, &forecasts, request);
-    for pod in pods.iter().flatten() {
+    let always = request.one_pod.then_some(0);
+    for pod in pods.iter().flatten().chain(&always) {
         let outbox = store.root().join(paths::outbox_dir(&request.id, *pod));
         fs::create_dir_all(outbox).map_err(|error| store_failed(&error))?;
     }
@@ -273,6 +274,17 @@ fn graph_request(request: &BuildRequest, platforms: &[Platform]) -> Result<Reque
     Ok(wanted)
 }
 
+/// Returns the numbers of the stages that a stage reads.
+fn needs(stage: &slipway_graph::ir::Stage) -> Vec<usize> {
+    let base = match stage.base {
+        Base::Stage(id) => Some(id.0),
+        _ => None,
+    };
+    let read = lookup::file_steps(stage).flat_map(|(_, step)| lookup::stages_read(step)).map(|id| id.0);
+    let all: std::collections::BTreeSet<usize> = read.chain(base).collect();
+    all.into_iter().collect()
+}
+
 fn assign(graph: &Graph, forecasts: &[Forecast], request: &BuildRequest) -> Vec<Option<u32>> {
     let wish = |stage: &slipway_graph::ir::Stage| Wish {
         runs: forecasts.get(stage.id.0).is_some_and(|forecast| forecast.wanted && forecast.runs),
@@ -280,6 +292,7 @@ fn assign(graph: &Graph, forecasts: &[Forecast], request: &BuildRequest) -> Vec<
             Base::Stage(id) => Some(id.0),
             _ => None,
         },
+        needs: needs(stage),
         apart: request.pods.apart.iter().any(|name| name.eq_ignore_ascii_case(stage.file_name())),
     };
     let wishes: Vec<Wish> = graph.stages.iter().map(wish).collect();
@@ -291,21 +304,12 @@ fn planned_stages(graph: &Graph, forecasts: &[Forecast], pods: &[Option<u32>]) -
     let planned = |stage: &slipway_graph::ir::Stage| {
         let forecast = forecasts.get(stage.id.0).cloned().unwrap_or_default();
         let steps = lookup::file_steps(stage).count();
-        let mut needs: Vec<u32> = lookup::file_steps(stage)
-            .flat_map(|(_, step)| lookup::stages_read(step))
-            .map(|id| number(id.0))
-            .collect();
-        if let Base::Stage(id) = stage.base {
-            needs.push(number(id.0));
-        }
-        needs.sort_unstable();
-        needs.dedup();
         PlannedStage {
             name: stage.name.clone(),
             steps: number(steps),
             cached: number(if forecast.wanted { forecast.cached } else { steps }),
             pod: pods.get(stage.id.0).copied().flatten(),
-            needs,
+            needs: needs(stage).into_iter().map(number).collect(),
             secrets: secrets(stage),
             why: if forecast.wanted { forecast.why } else { String::new() },
         }

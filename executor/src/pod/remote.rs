@@ -44,12 +44,17 @@ pub struct RemoteHands<'a> {
 struct PodState {
     open: BTreeSet<usize>,
     end: End,
+    /// It was told that it is over.
+    told: bool,
 }
 
 impl<'a> RemoteHands<'a> {
-    /// Makes hands over the pods of a plan.
-    pub fn new(local: LocalHands<'a>, plan: &'a PlanFile, build: PathBuf) -> io::Result<Self> {
+    /// Makes hands over the pods of a plan; `one_pod` says that pod 0 is there in any case.
+    pub fn new(local: LocalHands<'a>, plan: &'a PlanFile, build: PathBuf, one_pod: bool) -> io::Result<Self> {
         let mut pods: BTreeMap<u32, PodState> = BTreeMap::new();
+        if one_pod {
+            pods.insert(0, PodState::default());
+        }
         for (stage, pod) in plan.pods.iter().enumerate() {
             if let Some(pod) = pod {
                 pods.entry(*pod).or_default().open.insert(stage);
@@ -67,7 +72,7 @@ impl<'a> RemoteHands<'a> {
             let _ = fs::write(self.build.join(paths::CANCELLED_FILE), "");
         }
         let pods = self.pods.lock().unwrap_or_else(PoisonError::into_inner);
-        for (pod, state) in pods.iter().filter(|(_, state)| !state.open.is_empty()) {
+        for (pod, state) in pods.iter().filter(|(_, state)| !state.told) {
             self.write_end(*pod, &state.end);
         }
     }
@@ -217,6 +222,7 @@ impl Hands for RemoteHands<'_> {
         state.open.remove(&stage.0);
         state.end.stages.push(stage_report(outcome));
         if state.open.is_empty() {
+            state.told = true;
             self.write_end(pod, &state.end);
         }
     }

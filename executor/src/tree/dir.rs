@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{self, AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, Uid};
 use rustix::io::Errno;
 
-use super::Owner;
 use super::meta::{Kind, Meta, Time};
+use super::{Owner, owners};
 
 /// An open directory.
 #[derive(Debug)]
@@ -61,12 +61,14 @@ impl Dir {
 
     /// Returns what is known of the directory itself.
     pub fn meta(&self) -> io::Result<Meta> {
-        Ok(fs::fstat(&self.fd)?.into())
+        let meta = Meta::raw(&self.fd)?;
+        if owners::are_noted() { owners::seen(&self.fd, meta) } else { Ok(meta) }
     }
 
     /// Returns what is known of a name; none where it is not there.
     pub fn stat(&self, name: &OsStr) -> io::Result<Option<Meta>> {
         match fs::statat(&self.fd, component(name)?, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) if owners::are_noted() => owners::seen_at(&self.fd, name, stat.into()).map(Some),
             Ok(stat) => Ok(Some(stat.into())),
             // Longer than the file system allows: it cannot be there.
             Err(Errno::NOENT | Errno::NAMETOOLONG) => Ok(None),
@@ -176,6 +178,14 @@ impl Dir {
 
     /// Gives a name to somebody; a link itself, not what it points to.
     pub fn chown(&self, name: &OsStr, owner: Owner) -> io::Result<()> {
+        if owners::are_noted() {
+            let Some(meta) = self.stat(name)?.filter(|meta| meta.is_file() || meta.is_dir()) else {
+                return Ok(());
+            };
+            let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+            let file = fs::openat(&self.fd, component(name)?, flags, Mode::empty())?;
+            return owners::give(&file, owner, meta.mode);
+        }
         let (uid, gid) = ids(owner);
         Ok(fs::chownat(&self.fd, component(name)?, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?)
     }
@@ -194,6 +204,9 @@ impl AsFd for Dir {
 
 /// Sets owner and mode of an open file or directory. The owner comes first, since a change of it clears set-uid.
 pub fn set_owner_and_mode(file: impl AsFd, owner: Owner, mode: u32) -> io::Result<()> {
+    if owners::are_noted() {
+        return owners::give(&file, owner, mode);
+    }
     let (uid, gid) = ids(owner);
     fs::fchown(&file, Some(uid), Some(gid))?;
     Ok(fs::fchmod(&file, Mode::from_raw_mode(mode))?)

@@ -60,6 +60,11 @@ pub struct Meta {
 }
 
 impl Meta {
+    /// Reads what the file system says of an open file.
+    pub(super) fn raw(file: impl std::os::fd::AsFd) -> std::io::Result<Self> {
+        Ok(rustix::fs::fstat(file)?.into())
+    }
+
     /// Tells whether it is overlayfs's mark for something that is gone.
     pub fn is_whiteout(&self) -> bool {
         self.kind == Kind::Char && self.rdev == 0

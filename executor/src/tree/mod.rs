@@ -13,6 +13,7 @@ pub mod inspect;
 pub mod layer;
 mod meta;
 pub mod mode;
+pub mod owners;
 mod pool;
 pub mod size;
 pub mod source;

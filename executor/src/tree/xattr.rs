@@ -10,6 +10,8 @@ use std::os::fd::AsFd;
 use rustix::fs::{XattrFlags, fgetxattr, flistxattr, fremovexattr, fsetxattr};
 use rustix::io::Errno;
 
+use super::owners;
+
 /// Attributes by name, sorted.
 pub type Xattrs = BTreeMap<Vec<u8>, Vec<u8>>;
 
@@ -23,6 +25,9 @@ const OPAQUE: &str = "user.overlay.opaque";
 pub fn read(file: impl AsFd) -> io::Result<Xattrs> {
     let mut found = Xattrs::new();
     for name in names(&file)? {
+        if owners::are_noted() && name.as_bytes() == owners::CAPABILITY.as_bytes() {
+            found.extend(get(&file, &name)?.map(|value| (b"security.capability".to_vec(), value)));
+        }
         if !belongs(name.as_bytes()) {
             continue;
         }
@@ -36,13 +41,18 @@ pub fn read(file: impl AsFd) -> io::Result<Xattrs> {
 /// Tells whether an attribute is a file's own, and not the system's.
 pub fn belongs(name: &[u8]) -> bool {
     let labels = name.starts_with(b"security.") && name != b"security.capability";
-    !(labels || [OVERLAY_PREFIX, b"trusted.", b"system."].iter().any(|prefix| name.starts_with(prefix)))
+    !(labels
+        || [OVERLAY_PREFIX, owners::NOTE_PREFIX, b"trusted.", b"system."]
+            .iter()
+            .any(|prefix| name.starts_with(prefix)))
 }
 
 /// Writes attributes. What this file system or this process cannot set is left out, as every builder does.
 pub fn write(file: impl AsFd, xattrs: &Xattrs) -> io::Result<()> {
     for (name, value) in xattrs.iter().filter(|(name, _)| belongs(name)) {
-        let Ok(name) = CString::new(name.clone()) else { continue };
+        let noted = owners::are_noted() && name == b"security.capability";
+        let name = if noted { owners::CAPABILITY.as_bytes().to_vec() } else { name.clone() };
+        let Ok(name) = CString::new(name) else { continue };
         match fsetxattr(&file, &name, value, XattrFlags::empty()) {
             Ok(()) | Err(Errno::OPNOTSUPP | Errno::PERM | Errno::ACCESS | Errno::INVAL) => {}
             Err(errno) => return Err(errno.into()),

@@ -1,6 +1,6 @@
 //! The isolation ladder: which rights a stage pod asks for, by what the namespace admits.
 
-use k8s_openapi::api::core::v1::{Capabilities, SeccompProfile, SecurityContext};
+use k8s_openapi::api::core::v1::{Capabilities, PodSecurityContext, SeccompProfile, SecurityContext};
 use slipway_crds::build::Isolation;
 
 /// What `baseline` admits and user code needs: the usual container set without the network's.
@@ -62,7 +62,7 @@ pub enum Rung {
 pub fn choose(isolation: Isolation, level: Level, user_namespaces: bool) -> Result<Rung, String> {
     match (isolation, level) {
         (_, Level::Restricted) => Err("the namespace enforces PodSecurity `restricted`, which admits no pod that can run a Dockerfile's RUN: \
-             the floor for RUN is `baseline`"
+             the floor for RUN is `baseline`. Dockerfiles without RUN build here"
             .into()),
         (Isolation::Root, _) => Ok(Rung::Root),
         (_, Level::Privileged) if user_namespaces => Ok(Rung::Granted),
@@ -84,6 +84,32 @@ pub fn stage_context(rung: Rung, user_namespace: bool) -> SecurityContext {
         run_as_group: Some(0),
         read_only_root_filesystem: Some(rung != Rung::Root),
         ..SecurityContext::default()
+    }
+}
+
+/// The user that pods without any rights run as; the executor's image knows it by name.
+const PLAIN_USER: i64 = 65532;
+
+/// Returns the security context of a container without any rights: what `restricted` admits.
+pub fn plain_context() -> SecurityContext {
+    SecurityContext {
+        allow_privilege_escalation: Some(false),
+        capabilities: Some(Capabilities { drop: Some(vec!["ALL".to_owned()]), add: None }),
+        seccomp_profile: Some(runtime_default()),
+        run_as_non_root: Some(true),
+        run_as_user: Some(PLAIN_USER),
+        run_as_group: Some(PLAIN_USER),
+        read_only_root_filesystem: Some(true),
+        ..SecurityContext::default()
+    }
+}
+
+/// Returns what a pod of such containers needs besides, to read Secrets and to write volumes.
+pub fn plain_pod_context() -> PodSecurityContext {
+    PodSecurityContext {
+        fs_group: Some(PLAIN_USER),
+        fs_group_change_policy: Some("OnRootMismatch".to_owned()),
+        ..PodSecurityContext::default()
     }
 }
 

@@ -10,11 +10,13 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::ResourceExt;
 use slipway_crds::ImageBuild;
+use slipway_crds::build::CacheType;
+use slipway_crds::source::GitSource;
 use slipway_crds::validate::ValidBuild;
 use slipway_protocol::paths;
 use slipway_protocol::report::PlannedStage;
 
-use super::isolation::{self, Rung};
+use super::isolation::{self, Level, Rung};
 use super::{labels, names, request};
 use crate::observe::Facts;
 use crate::plan::Attempt;
@@ -36,13 +38,17 @@ pub struct Blueprint<'a> {
 
 const STORE: &str = "store";
 const SCRATCH: &str = "scratch";
+const STAGE_SCRATCH: &str = "stage-scratch";
 const SOURCE: &str = "source";
+const CREDENTIALS: &str = "credentials";
 
 impl Blueprint<'_> {
-    /// Makes the build pod.
-    pub fn build_pod(&self) -> Pod {
+    /// Makes the build pod. `together` is for builds without a claim: how the stages run that are then a container of this pod.
+    pub fn build_pod(&self, together: Option<(Rung, bool)>) -> Pod {
         let attempt = self.attempt;
         let name = names::part(&self.build.name_any(), attempt.run, "build", attempt.number);
+        let plain = self.facts.level == Level::Restricted;
+        let store = if plain { paths::PLAIN_STORE_SUB_PATH } else { paths::STORE_SUB_PATH };
         let mut volumes = vec![
             self.store_volume(),
             empty_dir(SCRATCH),
@@ -57,7 +63,7 @@ impl Blueprint<'_> {
             },
         ];
         let mut mounts = vec![
-            VolumeMount { sub_path: Some(paths::STORE_SUB_PATH.into()), ..mount(STORE, paths::STORE) },
+            VolumeMount { sub_path: Some(store.into()), ..mount(STORE, paths::STORE) },
             mount(SCRATCH, paths::SCRATCH),
             VolumeMount { read_only: Some(true), ..mount("request", paths::REQUEST_DIR) },
         ];
@@ -69,17 +75,73 @@ impl Blueprint<'_> {
             name: name.into(),
             args: Some(args),
             volume_mounts: Some(mounts.clone()),
-            security_context: Some(isolation::build_context()),
+            security_context: Some(if plain {
+                isolation::plain_context()
+            } else {
+                isolation::build_context()
+            }),
+            resources: Some(self.settings.build_pods.resources.clone()),
+            ..self.container()
+        };
+        let mut containers = vec![container(paths::CONDUCT_CONTAINER, paths::conduct_args())];
+        let mut host_users = None;
+        if let Some((rung, user_namespace)) = together {
+            let everything: Vec<&String> = self.valid.secrets.keys().collect();
+            let (mut stage, more) = self.stage_container(0, &everything, rung, user_namespace);
+            // The scratch of `conduct` may hold what it fetched with credentials.
+            stage.volume_mounts.iter_mut().flatten().filter(|m| m.name == SCRATCH).for_each(|m| {
+                STAGE_SCRATCH.clone_into(&mut m.name);
+            });
+            volumes.extend(more);
+            volumes.push(empty_dir(STAGE_SCRATCH));
+            containers.push(stage);
+            host_users = user_namespace.then_some(false);
+        }
+        let spec = PodSpec {
+            init_containers: Some(vec![container(paths::PLAN_CONTAINER, paths::plan_args())]),
+            containers,
+            volumes: Some(volumes),
+            host_users,
+            security_context: plain.then(isolation::plain_pod_context),
+            ..self.pod_spec(&self.settings.build_pods, &BTreeMap::new(), &[])
+        };
+        self.pod(name, "build", None, spec)
+    }
+
+    /// Makes the pod that asks a git server what a reference is now. It needs no rights at all.
+    pub fn poll_pod(&self, git: &GitSource) -> Pod {
+        let name = names::part(&self.build.name_any(), self.attempt.run, "poll", 1);
+        let reference = git.reference.as_ref().map(request::reference).unwrap_or_default();
+        let secret = git.secret_ref.as_ref().map(|s| s.name.as_str());
+        let folder = secret.map(|name| format!("{}/{name}", paths::CREDENTIALS)).unwrap_or_default();
+        let mut volumes = vec![empty_dir(SCRATCH)];
+        let mut mounts = vec![mount(SCRATCH, paths::SCRATCH)];
+        if let Some(secret) = secret {
+            let source = SecretVolumeSource {
+                secret_name: Some(secret.to_owned()),
+                default_mode: Some(0o400),
+                ..SecretVolumeSource::default()
+            };
+            volumes.push(Volume { name: CREDENTIALS.into(), secret: Some(source), ..Volume::default() });
+            mounts.push(VolumeMount { read_only: Some(true), ..mount(CREDENTIALS, &folder) });
+        }
+        let container = Container {
+            name: paths::POLL_CONTAINER.into(),
+            args: Some(paths::poll_args(&git.url, &reference, &folder)),
+            volume_mounts: Some(mounts),
+            security_context: Some(isolation::plain_context()),
             resources: Some(self.settings.build_pods.resources.clone()),
             ..self.container()
         };
         let spec = PodSpec {
-            init_containers: Some(vec![container(paths::PLAN_CONTAINER, paths::plan_args())]),
-            containers: vec![container(paths::CONDUCT_CONTAINER, paths::conduct_args())],
+            containers: vec![container],
             volumes: Some(volumes),
+            security_context: Some(isolation::plain_pod_context()),
+            // It mounts no claim, so nothing ties it to a node.
+            affinity: self.valid.pod.affinity.clone().or_else(|| self.settings.build_pods.affinity.clone()),
             ..self.pod_spec(&self.settings.build_pods, &BTreeMap::new(), &[])
         };
-        self.pod(name, "build", None, spec)
+        self.pod(name, "poll", None, spec)
     }
 
     /// Makes the pod that runs the stages with this number of the plan.
@@ -87,17 +149,45 @@ impl Blueprint<'_> {
         let attempt = self.attempt;
         let part = if let [one] = stages { one.name.clone() } else { format!("stages-{number}") };
         // A stage may carry any name, also the build pod's or that of another stage in other letters.
-        let part = if part.eq_ignore_ascii_case("build") || part == "request" {
+        let taken = ["build", "request", "poll"];
+        let part = if taken.iter().any(|name| part.eq_ignore_ascii_case(name)) {
             format!("stage-{part}")
         } else {
             part
         };
         let part = if part.chars().all(|c| c.is_ascii_digit()) { format!("stage-{part}") } else { part };
         let name = names::part(&self.build.name_any(), attempt.run, &part, attempt.number);
-        let id = names::build_id(&self.build.uid().unwrap_or_default(), attempt.run, attempt.number);
         let wanted: Vec<&String> = stages.iter().flat_map(|stage| &stage.secrets).collect();
         let own = stages.iter().find_map(|stage| self.valid.stages.get(stage.file_name()));
+        let (mut container, more) = self.stage_container(number, &wanted, rung, user_namespace);
+        if let Some(resources) = own.and_then(|s| s.resources.clone()) {
+            container.resources = Some(resources);
+        }
         let mut volumes = vec![self.store_volume(), empty_dir(SCRATCH)];
+        volumes.extend(more);
+        let empty = BTreeMap::new();
+        let (selector, tolerations) =
+            own.map_or((&empty, &[][..]), |s| (&s.node_selector, &s.tolerations[..]));
+        let spec = PodSpec {
+            containers: vec![container],
+            volumes: Some(volumes),
+            host_users: user_namespace.then_some(false),
+            ..self.pod_spec(&self.settings.stage_pods, selector, tolerations)
+        };
+        self.pod(name, "stage", Some(number), spec)
+    }
+
+    /// Makes the container that runs stages, and the volumes of the secrets that it may lend to them.
+    fn stage_container(
+        &self,
+        number: u32,
+        wanted: &[&String],
+        rung: Rung,
+        user_namespace: bool,
+    ) -> (Container, Vec<Volume>) {
+        let attempt = self.attempt;
+        let id = names::build_id(&self.build.uid().unwrap_or_default(), attempt.run, attempt.number);
+        let mut volumes = vec![];
         let mut mounts = vec![
             VolumeMount {
                 sub_path: Some(paths::STORE_SUB_PATH.into()),
@@ -129,10 +219,8 @@ impl Blueprint<'_> {
                 ..Volume::default()
             });
         }
-        let resources = own
-            .and_then(|s| s.resources.clone())
-            .or_else(|| self.valid.pod.resources.clone())
-            .unwrap_or_else(|| self.settings.stage_pods.resources.clone());
+        let resources =
+            self.valid.pod.resources.clone().unwrap_or_else(|| self.settings.stage_pods.resources.clone());
         let container = Container {
             name: paths::STAGE_CONTAINER.into(),
             args: Some(paths::stage_args(&id, number)),
@@ -141,16 +229,7 @@ impl Blueprint<'_> {
             resources: Some(resources),
             ..self.container()
         };
-        let empty = BTreeMap::new();
-        let (selector, tolerations) =
-            own.map_or((&empty, &[][..]), |s| (&s.node_selector, &s.tolerations[..]));
-        let spec = PodSpec {
-            containers: vec![container],
-            volumes: Some(volumes),
-            host_users: user_namespace.then_some(false),
-            ..self.pod_spec(&self.settings.stage_pods, selector, tolerations)
-        };
-        self.pod(name, "stage", Some(number), spec)
+        (container, volumes)
     }
 
     fn pod(&self, name: String, role: &str, number: Option<u32>, spec: PodSpec) -> Pod {
@@ -159,7 +238,9 @@ impl Blueprint<'_> {
         all.extend(self.valid.pod.labels.clone());
         all.extend(labels::of_run(self.build, self.attempt.run, self.attempt.number));
         all.insert(labels::ROLE.into(), role.into());
-        all.insert(labels::CLAIM.into(), self.valid.cache.claim.clone());
+        if self.valid.cache.kind == CacheType::Claim && role != "poll" {
+            all.insert(labels::CLAIM.into(), self.valid.cache.claim.clone());
+        }
         all.extend(number.map(|n| (labels::POD.to_owned(), n.to_string())));
         let mut metadata = labels::owned(self.build, name, all);
         let mut annotations = defaults.annotations.clone();
@@ -227,7 +308,7 @@ impl Blueprint<'_> {
     /// A claim that one node may mount keeps all pods that use it on that node.
     fn affinity(&self, defaults: &PodDefaults) -> Option<Affinity> {
         let mut affinity = self.valid.pod.affinity.clone().or_else(|| defaults.affinity.clone());
-        if self.facts.claim_is_shared {
+        if self.facts.claim_is_shared || self.valid.cache.kind == CacheType::None {
             return affinity;
         }
         let term = PodAffinityTerm {
@@ -249,6 +330,11 @@ impl Blueprint<'_> {
     }
 
     fn store_volume(&self) -> Volume {
+        if self.valid.cache.kind == CacheType::None {
+            let size_limit = self.valid.cache.own_size.clone().map(Quantity);
+            let source = EmptyDirVolumeSource { size_limit, medium: None };
+            return Volume { name: STORE.into(), empty_dir: Some(source), ..Volume::default() };
+        }
         Volume {
             name: STORE.into(),
             persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource {

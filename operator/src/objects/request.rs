@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::ResourceExt;
 use slipway_crds::ImageBuild;
-use slipway_crds::build::FailOn;
+use slipway_crds::build::{CacheType, FailOn};
+use slipway_crds::pods::PodsMode;
 use slipway_crds::source::{GitRef, Source as SpecSource};
 use slipway_crds::validate::ValidBuild;
 use slipway_protocol::paths;
@@ -96,11 +97,21 @@ pub fn request(
         cache_from: vec![],
         cache_to: vec![],
         max_image_size: valid.max_image_size,
-        pods: PodPacking {
-            mode: valid.pods.mode.word().into(),
-            max: u32::try_from(valid.pods.max).unwrap_or(1),
-            apart: valid.stages.keys().cloned().collect(),
-        },
+        max_build_seconds: valid.max_build_seconds,
+        pods: packing(valid),
+        one_pod: valid.cache.kind == CacheType::None,
+    }
+}
+
+/// Without a claim there is one pod, and no stage can be apart.
+fn packing(valid: &ValidBuild) -> PodPacking {
+    if valid.cache.kind == CacheType::None {
+        return PodPacking { mode: PodsMode::Single.word().into(), max: 1, apart: vec![] };
+    }
+    PodPacking {
+        mode: valid.pods.mode.word().into(),
+        max: u32::try_from(valid.pods.max).unwrap_or(1),
+        apart: valid.stages.keys().cloned().collect(),
     }
 }
 
@@ -169,7 +180,7 @@ fn source(valid: &ValidBuild, facts: &Facts) -> Source {
 }
 
 /// Returns a git ref in the words of git.
-fn reference(reference: &GitRef) -> String {
+pub fn reference(reference: &GitRef) -> String {
     match reference {
         GitRef { commit: Some(commit), .. } => commit.clone(),
         GitRef { name: Some(name), .. } => name.clone(),

@@ -36,6 +36,8 @@ pub mod reasons {
     pub const POD_STUCK: &str = "PodStuck";
     pub const NO_REPORT: &str = "NoReport";
     pub const NO_USER_NAMESPACE: &str = "NoUserNamespace";
+    pub const NO_ROOM: &str = "NoRoom";
+    pub const POLL_FAILED: &str = "PollFailed";
     pub const REFUSED: &str = "Refused";
     pub const FAILED: &str = "BuildFailed";
 }

@@ -4,6 +4,9 @@
 //! the operator may be restarted between any two lines.
 
 mod conditions;
+mod events;
+mod order;
+mod poll;
 mod progress;
 mod result;
 mod trigger;
@@ -54,6 +57,13 @@ pub struct Plan {
     pub requeue: Option<SignedDuration>,
 }
 
+impl Plan {
+    /// Looks again after this time, or earlier.
+    fn again_in(&mut self, after: SignedDuration) {
+        self.requeue = Some(self.requeue.map_or(after, |already| already.min(after)));
+    }
+}
+
 /// Objects that must exist.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Objects {
@@ -98,6 +108,8 @@ pub fn plan(inputs: &Inputs) -> Plan {
         Err(problems) => refuse(inputs, problems, &mut plan),
         Ok(valid) => decide(inputs, valid, &mut plan),
     }
+    let before = inputs.build.status.clone().unwrap_or_default();
+    plan.events.extend(events::of_change(&before, &plan.status));
     plan
 }
 
@@ -126,7 +138,11 @@ fn decide(inputs: &Inputs, valid: &ValidBuild, plan: &mut Plan) {
         if valid.suspend {
             return suspended(inputs, plan);
         }
-        trigger::start(inputs, wanted, plan);
+        trigger::start(inputs, wanted, None, plan);
+    } else if !is_active(&plan.status)
+        && let Some(revision) = poll::news(inputs, valid, plan)
+    {
+        trigger::start(inputs, wanted, Some(revision), plan);
     }
     if is_active(&plan.status) {
         drive(inputs, valid, plan);
@@ -137,6 +153,7 @@ fn decide(inputs: &Inputs, valid: &ValidBuild, plan: &mut Plan) {
 
 /// Suspended with something to build: says so and keeps the last result.
 fn suspended(inputs: &Inputs, plan: &mut Plan) {
+    poll::stop(inputs, plan);
     plan.status.phase = "Suspended".into();
     conditions::suspended(plan, inputs);
 }
@@ -150,13 +167,12 @@ fn is_active(status: &ImageBuildStatus) -> bool {
 fn drive(inputs: &Inputs, valid: &ValidBuild, plan: &mut Plan) {
     let attempt = Attempt { run: plan.status.run, number: plan.status.attempt.max(1) };
     remove_others(inputs, attempt, plan);
-    if valid.cache.kind == CacheType::None {
-        return result::fail(
-            inputs,
-            valid,
-            plan,
-            result::spec_failure("cache.type None is not supported by this version: use a claim"),
-        );
+    if let Some(at) = plan.status.retry_at.as_ref().map(|at| at.0) {
+        if at > inputs.now {
+            plan.again_in(at.duration_since(inputs.now) + SignedDuration::from_millis(50));
+            return;
+        }
+        plan.status.retry_at = None;
     }
     if plan.status.started_at.is_none() {
         if let Some(problem) = inputs.facts.problems.first() {
@@ -184,7 +200,7 @@ fn drive(inputs: &Inputs, valid: &ValidBuild, plan: &mut Plan) {
             }
         }
     }
-    if let Some(left) = time_left(inputs, valid, plan) {
+    if let Some(left) = time_left(inputs, valid, attempt, plan) {
         plan.requeue = Some(left);
     } else {
         let message =
@@ -197,8 +213,15 @@ fn drive(inputs: &Inputs, valid: &ValidBuild, plan: &mut Plan) {
 }
 
 /// Returns how long the run may still take, a little more than nothing so that the check after it fires.
-fn time_left(inputs: &Inputs, valid: &ValidBuild, plan: &Plan) -> Option<SignedDuration> {
-    let started = plan.status.started_at.as_ref().map_or(inputs.now, |t| t.0);
+fn time_left(inputs: &Inputs, valid: &ValidBuild, attempt: Attempt, plan: &Plan) -> Option<SignedDuration> {
+    let mut started = plan.status.started_at.as_ref().map_or(inputs.now, |t| t.0);
+    // Waiting for a place on a node is waiting, as in the queue.
+    if let Some(pod) = progress::build_pod(inputs.facts, attempt).filter(|_| attempt.number == 1) {
+        if pod.unschedulable.is_some() {
+            return Some(SignedDuration::from_secs(10));
+        }
+        started = pod.scheduled.map_or(started, |scheduled| scheduled.max(started));
+    }
     let spent = inputs.now.duration_since(started).as_secs_f64();
     let left = valid.timeout - spent;
     (left > 0.0).then(|| SignedDuration::from_secs_f64(left + 0.5))
@@ -208,7 +231,11 @@ fn time_left(inputs: &Inputs, valid: &ValidBuild, plan: &Plan) -> Option<SignedD
 fn make_objects(inputs: &Inputs, valid: &ValidBuild, attempt: Attempt, plan: &mut Plan) {
     let Inputs { build, facts, settings, .. } = *inputs;
     let blueprint = Blueprint { build, valid, facts, settings, attempt };
-    if valid.cache.managed && !facts.claim_exists {
+    let one = valid.cache.kind == CacheType::None;
+    let user_namespace = settings.user_namespaces
+        && plan.status.isolation.as_ref().is_none_or(|i| i.reason != reasons::NO_USER_NAMESPACE);
+    let rung = isolation::choose(valid.isolation, facts.level, settings.user_namespaces);
+    if valid.cache.managed && !facts.claim_exists && !one {
         plan.objects.claim =
             Some(claim::claim(&build.namespace().unwrap_or_default(), &valid.cache, settings));
     }
@@ -217,22 +244,20 @@ fn make_objects(inputs: &Inputs, valid: &ValidBuild, attempt: Attempt, plan: &mu
     };
     if !here(Role::Build) {
         plan.objects.request = Some(request::config_map(build, valid, facts, settings, attempt));
-        plan.objects.pods.push(blueprint.build_pod());
+        let together = rung.ok().filter(|_| one).map(|rung| (rung, user_namespace));
+        plan.objects.pods.push(blueprint.build_pod(together));
         return;
     }
     let Some(report) = progress::plan_report(facts, attempt) else { return };
-    let rung = match isolation::choose(valid.isolation, facts.level, settings.user_namespaces) {
+    let rung = match rung {
+        Ok(_) if one => return,
         Ok(rung) => rung,
         Err(why) if report.stages.iter().any(|s| s.pod.is_some()) => {
             return result::fail(inputs, valid, plan, result::failure(reasons::ISOLATION, &why));
         }
         Err(_) => return,
     };
-    let user_namespace = settings.user_namespaces
-        && plan.status.isolation.as_ref().is_none_or(|i| i.reason != reasons::NO_USER_NAMESPACE);
-    let mut numbers: Vec<u32> = report.stages.iter().filter_map(|s| s.pod).collect();
-    numbers.sort_unstable();
-    numbers.dedup();
+    let numbers = order::wanted(inputs, report, attempt, plan);
     for number in numbers.into_iter().filter(|n| !here(Role::Stage(*n))) {
         let stages: Vec<_> = report.stages.iter().filter(|s| s.pod == Some(number)).collect();
         plan.objects.pods.push(blueprint.stage_pod(number, &stages, rung, user_namespace));
@@ -242,7 +267,7 @@ fn make_objects(inputs: &Inputs, valid: &ValidBuild, attempt: Attempt, plan: &mu
 /// Pods of earlier runs and tries must go.
 fn remove_others(inputs: &Inputs, attempt: Attempt, plan: &mut Plan) {
     for pod in &inputs.facts.pods {
-        let current = pod.run == attempt.run && pod.attempt == attempt.number;
+        let current = pod.run == attempt.run && pod.attempt == attempt.number && pod.role != Role::Poll;
         if !current && !pod.deleting {
             plan.delete_pods.push(pod.name.clone());
         }
@@ -259,22 +284,62 @@ fn stop_pods(inputs: &Inputs, plan: &mut Plan) {
     plan.objects = Objects::default();
 }
 
+/// How often the artifact of a Flux source is looked at.
+const FLUX_INTERVAL: SignedDuration = SignedDuration::from_secs(10);
+
 /// After the end: pods are kept for their logs for a while, then removed.
 fn settle(inputs: &Inputs, valid: &ValidBuild, plan: &mut Plan) {
     conditions::keep(plan, inputs, valid.suspend);
+    if !valid.suspend && valid.source.as_ref().is_some_and(|source| source.flux.is_some()) {
+        // Flux's kinds are not watched, since a cluster need not have them.
+        plan.again_in(FLUX_INTERVAL);
+    }
     let Some(finished) = plan.status.finished_at.as_ref().map(|t| t.0) else { return };
     let age = inputs.now.duration_since(finished).as_secs_f64();
+    let pods = || inputs.facts.pods.iter().filter(|pod| pod.role != Role::Poll);
     if age >= valid.ttl {
-        plan.delete_pods.extend(inputs.facts.pods.iter().filter(|p| !p.deleting).map(|p| p.name.clone()));
+        plan.delete_pods.extend(pods().filter(|p| !p.deleting).map(|p| p.name.clone()));
         plan.delete_requests.extend(inputs.facts.requests.iter().cloned());
-    } else if !inputs.facts.pods.is_empty() || !inputs.facts.requests.is_empty() {
-        plan.requeue = Some(SignedDuration::from_secs_f64(valid.ttl - age + 0.5));
+    } else if pods().next().is_some() || !inputs.facts.requests.is_empty() {
+        plan.again_in(SignedDuration::from_secs_f64(valid.ttl - age + 0.5));
     }
+}
+
+/// The namespace's quota has no room for a pod. It may have later: stage pods go in order, a build pod waits.
+pub fn crowded(inputs: &Inputs, why: &str) -> Plan {
+    let mut again = plan(inputs);
+    if !is_active(&again.status) {
+        poll::refused(inputs, &mut again, why);
+        return again;
+    }
+    let attempt = Attempt { run: again.status.run, number: again.status.attempt.max(1) };
+    if progress::build_pod(inputs.facts, attempt).is_none() {
+        // Nothing was made, so nothing has started: also the time does not count.
+        if attempt.number == 1 {
+            again.status.started_at = None;
+        }
+        again.events.retain(|event| event.reason != "BuildStarted");
+        conditions::waiting(&mut again, inputs, reasons::NO_ROOM, why);
+        again.again_in(SignedDuration::from_secs(5));
+        return again;
+    }
+    if again.status.in_order.is_empty() {
+        let mut build = inputs.build.clone();
+        why.clone_into(&mut build.status.get_or_insert_default().in_order);
+        again = plan(&Inputs { build: &build, ..*inputs });
+        order::begin(&mut again, why);
+    }
+    again.again_in(SignedDuration::from_secs(2));
+    again
 }
 
 /// The API server refused an object by a rule, such as PodSecurity or a quota: the build fails with its words.
 pub fn refused(inputs: &Inputs, valid: &ValidBuild, refusal: &str) -> Plan {
     let mut again = plan(inputs);
+    if !is_active(&again.status) {
+        poll::refused(inputs, &mut again, refusal);
+        return again;
+    }
     again.events.clear();
     result::fail(inputs, valid, &mut again, result::failure(reasons::REFUSED, refusal));
     again

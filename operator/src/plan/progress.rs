@@ -28,11 +28,11 @@ pub(super) fn plan_report(facts: &Facts, attempt: Attempt) -> Option<&PlanReport
     }
 }
 
-fn build_pod(facts: &Facts, attempt: Attempt) -> Option<&PodView> {
+pub(super) fn build_pod(facts: &Facts, attempt: Attempt) -> Option<&PodView> {
     of_attempt(facts, attempt).find(|p| p.role == Role::Build)
 }
 
-fn of_attempt(facts: &Facts, attempt: Attempt) -> impl Iterator<Item = &PodView> {
+pub(super) fn of_attempt(facts: &Facts, attempt: Attempt) -> impl Iterator<Item = &PodView> {
     facts.pods.iter().filter(move |p| p.run == attempt.run && p.attempt == attempt.number)
 }
 
@@ -54,30 +54,43 @@ pub(super) fn follow(inputs: &Inputs, valid: &ValidBuild, attempt: Attempt, plan
         );
     }
     match &pod.plan {
-        Progress::Ended(End { exit_code: 0, report: Ok(report), .. }) => planned(inputs, report, plan),
+        Progress::Ended(End { exit_code: 0, report: Ok(report), .. }) => {
+            planned(inputs, report, plan);
+            if let Some(done) = report.done.as_deref() {
+                return result::succeed(inputs, valid, plan, done);
+            }
+        }
         Progress::Ended(end) => {
-            let failed = end.report.as_ref().ok().and_then(|r| r.failure.clone());
+            let failed = end.report.as_ref().ok().and_then(|report| {
+                if report.done.is_some() {
+                    planned(inputs, report, plan);
+                }
+                report.failure.clone().or_else(|| report.done.as_ref()?.failure.clone())
+            });
             return result::ended(inputs, valid, plan, pod, "plan", &end.reason, end.exit_code, failed);
         }
         other => return starting(inputs, valid, pod, other, plan),
     }
     for stage_pod in of_attempt(inputs.facts, attempt) {
-        if let Role::Stage(number) = stage_pod.role {
-            stage(inputs, number, stage_pod, plan);
-            if trouble(inputs, valid, stage_pod, plan) {
-                return;
-            }
+        let number = match stage_pod.role {
+            Role::Stage(number) => number,
+            Role::Build if stage_pod.one => 0,
+            _ => continue,
+        };
+        stage(inputs, number, stage_pod, plan);
+        if trouble(inputs, valid, stage_pod, plan) {
+            return;
         }
     }
     count(plan);
     match &pod.conduct {
         Progress::Ended(End { exit_code: 0, report: Ok(report), .. }) => {
-            let talking =
-                of_attempt(inputs.facts, attempt).any(|p| !p.over && matches!(p.role, Role::Stage(_)));
+            let talking = of_attempt(inputs.facts, attempt)
+                .any(|p| !p.over && (p.one || matches!(p.role, Role::Stage(_))));
             let since = pod.ended.map_or(0.0, |t| inputs.now.duration_since(t).as_secs_f64());
             if talking && since < LAST_WORDS {
-                plan.requeue = Some(SignedDuration::from_millis(300));
-                running(inputs, plan);
+                plan.again_in(SignedDuration::from_millis(300));
+                running(inputs, attempt, plan);
             } else {
                 result::succeed(inputs, valid, plan, report);
             }
@@ -87,7 +100,7 @@ pub(super) fn follow(inputs: &Inputs, valid: &ValidBuild, attempt: Attempt, plan
             result::ended(inputs, valid, plan, pod, "conduct", &end.reason, end.exit_code, failed);
         }
         Progress::Stuck(..) => starting(inputs, valid, pod, &pod.conduct, plan),
-        Progress::Waiting | Progress::Running => running(inputs, plan),
+        Progress::Waiting | Progress::Running => running(inputs, attempt, plan),
     }
 }
 
@@ -209,6 +222,12 @@ fn trouble(inputs: &Inputs, valid: &ValidBuild, pod: &PodView, plan: &mut Plan) 
             if failed.is_none() && end.exit_code == i32::from(slipway_protocol::paths::EXIT_CANCELLED) {
                 return false;
             }
+            // In one pod, `conduct` has a moment to end by itself: a pod that is removed has no log.
+            let since = pod.stage_ended.map_or(0.0, |t| inputs.now.duration_since(t).as_secs_f64());
+            if pod.one && !matches!(pod.conduct, Progress::Ended(_)) && since < LAST_WORDS {
+                plan.again_in(SignedDuration::from_millis(300));
+                return false;
+            }
             result::ended(inputs, valid, plan, pod, "stage", &end.reason, end.exit_code, failed);
             true
         }
@@ -219,6 +238,7 @@ fn trouble(inputs: &Inputs, valid: &ValidBuild, pod: &PodView, plan: &mut Plan) 
         }
         Progress::Waiting
             if pod.user_namespace
+                && !pod.one
                 && pod.unschedulable.is_none()
                 && age > USER_NAMESPACE_LIMIT
                 && !pod.deleting =>
@@ -229,8 +249,7 @@ fn trouble(inputs: &Inputs, valid: &ValidBuild, pod: &PodView, plan: &mut Plan) 
             false
         }
         Progress::Waiting | Progress::Stuck(..) => {
-            let soon = SignedDuration::from_secs(5);
-            plan.requeue = Some(plan.requeue.map_or(soon, |at| at.min(soon)));
+            plan.again_in(SignedDuration::from_secs(5));
             false
         }
         _ => false,
@@ -247,24 +266,39 @@ fn starting<R>(inputs: &Inputs, valid: &ValidBuild, pod: &PodView, progress: &Pr
             if age > STUCK_LIMIT {
                 return result::fail(inputs, valid, plan, failure(reasons::POD_STUCK, &text));
             }
-            plan.requeue = Some(SignedDuration::from_secs(10));
+            plan.again_in(SignedDuration::from_secs(10));
             text
+        }
+        (Progress::Waiting, None) if pod.user_namespace && age > USER_NAMESPACE_LIMIT && !pod.deleting => {
+            plan.status.isolation =
+                Some(IsolationStatus { way: String::new(), reason: reasons::NO_USER_NAMESPACE.into() });
+            plan.delete_pods.push(pod.name.clone());
+            "the node gives the build pod no user namespace: it is made without".to_owned()
         }
         (_, Some(why)) => format!("no node takes the build pod: {why}"),
         (Progress::Running, None) => "the build is being planned".to_owned(),
-        _ => "the build pod is starting".to_owned(),
+        _ => {
+            if pod.user_namespace {
+                plan.again_in(SignedDuration::from_secs(10));
+            }
+            "the build pod is starting".to_owned()
+        }
     };
     conditions::waiting(plan, inputs, reasons::PROGRESSING, &message);
 }
 
-fn running(inputs: &Inputs, plan: &mut Plan) {
+fn running(inputs: &Inputs, attempt: Attempt, plan: &mut Plan) {
     let open: Vec<&str> = plan.status.stages.iter().filter(|s| !done(s)).map(|s| s.name.as_str()).collect();
     let message = if open.is_empty() {
         plan.status.phase = "Pushing".into();
         "all stages are done; the images are being written".to_owned()
     } else {
         plan.status.phase = "Running".into();
-        format!("stages done: {}; to do: {}", plan.status.progress, open.join(", "))
+        let homeless = of_attempt(inputs.facts, attempt)
+            .filter(|pod| !pod.over)
+            .find_map(|pod| Some(format!("; no node takes {}: {}", pod.name, pod.unschedulable.as_ref()?)));
+        let done = &plan.status.progress;
+        format!("stages done: {done}; to do: {}{}", open.join(", "), homeless.unwrap_or_default())
     };
     conditions::waiting(plan, inputs, reasons::PROGRESSING, &message);
 }

@@ -1,6 +1,7 @@
 //! How a try ends: another try, a failure that stays, or images.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::SignedDuration;
 use slipway_crds::quantity;
 use slipway_crds::status::{FailureStatus, HistoryEntry, ImagePlatform, ImageStatus};
 use slipway_crds::validate::ValidBuild;
@@ -8,16 +9,11 @@ use slipway_protocol::report::{BuildReport, Failure, ImageReport};
 
 use super::conditions::{self, reasons, types};
 use super::{Event, Inputs, Plan, progress, stop_pods};
-use crate::pod_view::PodView;
+use crate::pod_view::{PodView, Role};
 
 /// A failure of which only the reason and a sentence are known.
 pub(super) fn failure(reason: &str, message: &str) -> FailureStatus {
     FailureStatus { reason: reason.into(), message: message.into(), ..FailureStatus::default() }
-}
-
-/// A failure that only a changed spec mends.
-pub(super) fn spec_failure(message: &str) -> FailureStatus {
-    failure(reasons::INVALID_SPEC, message)
 }
 
 /// A container ended badly: by its report, or by what the kubelet says of it.
@@ -82,6 +78,16 @@ fn told(said: Failure) -> FailureStatus {
     }
 }
 
+/// Returns the seconds before the next try. A lost pod is made again at once; a registry or a server that is away may need
+/// a while, and all tries together should outlast a minute of it.
+fn pause(reason: &str, tried: i32) -> i64 {
+    let pauses: [i64; 3] = match reason {
+        reasons::POD_LOST | reasons::NO_REPORT => [1, 5, 20],
+        _ => [5, 60, 120],
+    };
+    pauses[usize::try_from(tried - 1).unwrap_or(0).min(2)]
+}
+
 /// A fault of the infrastructure: another try where there is one left. Layers that were committed are found again.
 pub(super) fn retry(inputs: &Inputs, valid: &ValidBuild, plan: &mut Plan, failed: FailureStatus) {
     let tried = plan.status.attempt.max(1);
@@ -90,6 +96,9 @@ pub(super) fn retry(inputs: &Inputs, valid: &ValidBuild, plan: &mut Plan, failed
         return fail(inputs, valid, plan, FailureStatus { message, ..failed });
     }
     stop_pods(inputs, plan);
+    let wait = pause(&failed.reason, tried);
+    plan.status.retry_at = Some(Time(inputs.now + SignedDuration::from_secs(wait)));
+    plan.again_in(SignedDuration::from_secs(wait));
     plan.status.attempt = tried + 1;
     plan.status.phase = "Pending".into();
     plan.events.push(Event { warning: true, reason: "BuildRetried".into(), note: failed.message.clone() });
@@ -158,6 +167,7 @@ pub(super) fn succeed(inputs: &Inputs, valid: &ValidBuild, plan: &mut Plan, repo
     let timing = status.timing.get_or_insert_default();
     timing.build = progress::round(report.build_seconds);
     timing.push = progress::round(report.push_seconds);
+    status.registry_retries = i32::try_from(report.retries).unwrap_or(i32::MAX);
     status.failure = None;
     let pushed: Vec<&str> =
         report.images.iter().filter(|i| i.reference.contains('@')).map(|i| i.reference.as_str()).collect();
@@ -216,6 +226,7 @@ fn finish(inputs: &Inputs, valid: &ValidBuild, plan: &mut Plan, result: &str, re
     status.finished_at = Some(Time(inputs.now));
     status.phase = result.into();
     status.queue_position = None;
+    status.retry_at = None;
     let total = seconds(&status.queued_at, inputs.now);
     let queued = match (&status.queued_at, &status.started_at) {
         (Some(queued), Some(started)) => progress::round(span(queued, started.0)),
@@ -238,11 +249,16 @@ fn finish(inputs: &Inputs, valid: &ValidBuild, plan: &mut Plan, result: &str, re
     status.history.retain(|old| old.run != entry.run);
     status.history.insert(0, entry);
     status.history.truncate(valid.history_limit);
-    // Pods that are still open say nothing more that counts.
+    // Stage pods that are still open say nothing more that counts. The build pod ends by itself, and keeps its log.
     if result == "Succeeded" {
         plan.objects = super::Objects::default();
-        let open: Vec<String> =
-            inputs.facts.pods.iter().filter(|p| !p.over && !p.deleting).map(|p| p.name.clone()).collect();
+        let open: Vec<String> = inputs
+            .facts
+            .pods
+            .iter()
+            .filter(|p| !p.over && !p.deleting && p.role != Role::Build)
+            .map(|p| p.name.clone())
+            .collect();
         plan.delete_pods
             .extend(open.into_iter().filter(|name| !plan.delete_pods.contains(name)).collect::<Vec<_>>());
     }

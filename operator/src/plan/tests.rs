@@ -2,5 +2,8 @@
 
 mod failures;
 mod lifecycle;
+mod onepod;
+mod ordered;
+mod polling;
 mod simulation;
 mod world;

@@ -2,7 +2,7 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
-use slipway_crds::status::{ImageBuildStatus, SourceStatus};
+use slipway_crds::status::{ImageBuildStatus, PollStatus, SourceStatus};
 use slipway_crds::{ImageBuild, ImageBuildSpec, REBUILD_ANNOTATION, RECONCILE_ANNOTATION};
 use slipway_oci::Digest;
 
@@ -17,7 +17,10 @@ pub(super) fn digest(build: &ImageBuild, facts: &Facts) -> String {
 /// The parts of the digest, each with the words for people.
 fn parts(build: &ImageBuild, facts: &Facts) -> [(&'static str, String); 4] {
     // Suspending, keeping and placing do not change what comes out.
-    let spec = ImageBuildSpec { suspend: false, history: None, ..build.spec.clone() };
+    let mut spec = ImageBuildSpec { suspend: false, history: None, ..build.spec.clone() };
+    if let Some(git) = spec.source.as_mut().and_then(|source| source.git.as_mut()) {
+        git.interval = None;
+    }
     let annotation = |name: &str| build.annotations().get(name).cloned().unwrap_or_default();
     [
         ("spec changed", serde_json::to_string(&spec).unwrap_or_default()),
@@ -27,10 +30,14 @@ fn parts(build: &ImageBuild, facts: &Facts) -> [(&'static str, String); 4] {
     ]
 }
 
-/// Starts a new run; what still runs of an older one is given up.
-pub(super) fn start(inputs: &Inputs, wanted: String, plan: &mut Plan) {
+/// Starts a new run; what still runs of an older one is given up. `moved` is the revision of a git source that was seen.
+pub(super) fn start(inputs: &Inputs, wanted: String, moved: Option<String>, plan: &mut Plan) {
     let old = &plan.status;
-    let reason = if old.run == 0 { "created" } else { changed(inputs, &old.trigger_digest, &wanted) };
+    let reason = match (&moved, old.run) {
+        (Some(_), _) => "new source revision",
+        (None, 0) => "created",
+        _ => changed(inputs, &old.trigger_digest, &wanted),
+    };
     // A run that was never started has made nothing: the new one takes its number.
     let run = if old.run > 0 && old.started_at.is_none() && old.finished_at.is_none() {
         old.run
@@ -48,6 +55,7 @@ pub(super) fn start(inputs: &Inputs, wanted: String, plan: &mut Plan) {
         last_handled_reconcile_at: inputs.build.annotations().get(RECONCILE_ANNOTATION).cloned(),
         queued_at: Some(Time(inputs.now)),
         history: old.history.clone(),
+        poll: old.poll.clone().map(|poll| PollStatus { acted: moved.unwrap_or_default(), ..poll }),
         // The last good image stays in sight while the next one is made.
         images: old.images.clone(),
         digest: old.digest.clone(),

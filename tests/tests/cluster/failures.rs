@@ -99,3 +99,56 @@ images: [{name: REPO/bumpy}]
     assert_eq!(cluster.file(&ns.image("bumpy"), "stamp")?, cluster.file(&ns.image("bumpy"), "second")?);
     Ok(())
 }
+
+#[test]
+fn a_deleted_build_pod_is_another_try_that_takes_what_was_finished() -> Result<()> {
+    let cluster = Cluster::here()?;
+    let ns = cluster.namespace("baseline")?;
+    ns.build(
+        "torn",
+        "
+dockerfile:
+  inline: |
+    FROM busybox AS work
+    RUN date +%s%N > /stamp
+    RUN sleep 6; cp /stamp /second
+images: [{name: REPO/torn}]
+",
+    )?;
+    ns.until("torn", "a running stage", |b| b["status"]["stages"][0]["state"] == "Running")?;
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    ns.kubectl(&["delete", "pod", "torn-1-build", "--grace-period=0", "--force"])?;
+    let status = ns.succeeded("torn")?;
+    assert_eq!((&status["run"], &status["attempt"]), (&1.into(), &2.into()));
+    assert_eq!(status["stages"][0]["cached"], 1, "the first step is not run again: {:#}", status["stages"]);
+    let stage_pods = ns.kubectl(&["get", "pods", "--selector=slipway.dev/attempt=1", "--output=name"])?;
+    assert!(stage_pods.trim().is_empty(), "{stage_pods}");
+    Ok(())
+}
+
+#[test]
+fn a_full_claim_is_told_and_does_not_stay_full() -> Result<()> {
+    let cluster = Cluster::here()?;
+    if cluster.kubectl(&["get", "storageclass", "slipway-bounded", "--ignore-not-found"])?.is_empty() {
+        println!("this cluster has no class with volumes of an exact size: not tried");
+        return Ok(());
+    }
+    let ns = cluster.namespace("baseline")?;
+    ns.apply("{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: small}, spec: {storageClassName: slipway-bounded, accessModes: [ReadWriteOnce], resources: {requests: {storage: 48Mi}}}}")?;
+    let spec = |dockerfile: &str| {
+        format!(
+            "{{cache: {{claim: small}}, retries: 0, dockerfile: {{inline: \"{dockerfile}\"}}, images: [{{name: REPO/full}}]}}"
+        )
+    };
+    for (name, dockerfile) in [
+        ("command", "FROM busybox\\nRUN dd if=/dev/zero of=/big bs=1M count=100\\n"),
+        ("base", "FROM debian:bookworm-slim\\nRUN true\\n"),
+    ] {
+        ns.build(name, &spec(dockerfile))?;
+        let failure = ns.failed(name)?["failure"].take();
+        assert!(failure.to_string().contains("o space left on device"), "{name}: {failure:#}");
+    }
+    ns.build("fits", &spec("FROM busybox\\nRUN echo small > /file\\n"))?;
+    ns.succeeded("fits")?;
+    Ok(())
+}

@@ -2,10 +2,16 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)] // tests may
 
+mod archives;
 mod basics;
 mod caching;
 mod failures;
 mod gitops;
 mod isolation;
+mod polling;
+mod private;
+mod room;
 mod sources;
+mod ssh;
 mod targets;
+mod truth;

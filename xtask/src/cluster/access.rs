@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use super::settings::{REGISTRY_ADDRESS, State};
+use super::settings::{PRIVATE_REGISTRY_ADDRESS, REGISTRY_ADDRESS, State};
 use crate::host::{command::Run, parts};
 
 /// A cluster that answers, and a registry that it pulls from.
@@ -19,6 +19,7 @@ pub(crate) struct Access {
     kubectl: PathBuf,
     kubeconfig: PathBuf,
     registry: String,
+    private_registry: Option<String>,
 }
 
 impl Access {
@@ -28,6 +29,7 @@ impl Access {
             kubectl: parts::KUBERNETES.ensure()?.join("kubectl"),
             kubeconfig: state.kubeconfig("admin"),
             registry: REGISTRY_ADDRESS.to_owned(),
+            private_registry: Some(PRIVATE_REGISTRY_ADDRESS.to_owned()),
         })
     }
 
@@ -45,7 +47,12 @@ impl Access {
                  unset KUBECONFIG to have a cluster booted"
             );
         };
-        let access = Self { kubectl: "kubectl".into(), kubeconfig: kubeconfig.into(), registry };
+        let access = Self {
+            kubectl: "kubectl".into(),
+            kubeconfig: kubeconfig.into(),
+            registry,
+            private_registry: env::var("SLIPWAY_TEST_PRIVATE_REGISTRY").ok(),
+        };
         access
             .kubectl(["get", "--raw", "/readyz"])
             .context("the cluster that KUBECONFIG names does not answer; unset it to have one booted")?;
@@ -55,6 +62,11 @@ impl Access {
     /// The registry as host and port, the same for this machine and for pods.
     pub(crate) fn registry(&self) -> &str {
         &self.registry
+    }
+
+    /// A registry that asks for the name and password that the tests know, where there is one.
+    pub(crate) fn private_registry(&self) -> Option<&str> {
+        self.private_registry.as_deref()
     }
 
     /// The file that says how to reach the cluster.

@@ -60,6 +60,9 @@ fn an_evicted_pod_is_tried_again_as_often_as_the_spec_says() {
         let plan = world.step();
         assert_eq!(plan.status.attempt, attempt);
         assert_eq!(world.condition("Ready").unwrap(), ("False".into(), "ProgressingWithRetry".into()));
+        let plan = world.step();
+        assert!(plan.objects.pods.is_empty(), "a pause comes first");
+        world.pass(10);
         world.step();
         world.say_plan();
         world.step();

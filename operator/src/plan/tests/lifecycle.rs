@@ -88,7 +88,16 @@ fn images_make_it_ready() {
     assert_eq!(status.images[0].reduction, "95.0%");
     assert_eq!(status.stages[0].seconds, Some(3.0));
     assert_eq!(status.history.len(), 1);
-    assert_eq!(world.events, ["BuildQueued", "BuildSucceeded"]);
+    let expected = [
+        "BuildQueued",
+        "BuildStarted",
+        "BuildPlanned",
+        "BuildSucceeded",
+        "StageSucceeded",
+        "StageSucceeded",
+        "StageSucceeded",
+    ];
+    assert_eq!(world.events, expected);
 }
 
 #[test]
@@ -186,4 +195,25 @@ fn pods_as_they_are_made() {
     let mut second = world.step();
     insta::assert_yaml_snapshot!("build_pod", first.objects.pods[0]);
     insta::assert_yaml_snapshot!("stage_pod", second.objects.pods.remove(0));
+}
+
+#[test]
+fn a_build_without_stage_pods_is_ready_when_its_plan_is_done() {
+    let mut world = World::simple();
+    world.step();
+    world.say_plan_of(&[("final", None, &[])]);
+    world.say_built_at_once(None);
+    let plan = world.step();
+    assert_eq!(world.status().phase, "Succeeded");
+    assert!(plan.delete_pods.is_empty(), "the log stays");
+    assert_eq!(world.status().digest, "sha256:d1");
+
+    let mut world = World::simple();
+    world.step();
+    world.say_plan_of(&[("final", None, &[])]);
+    let failure = slipway_protocol::report::Failure { reason: "PushFailed".into(), ..Default::default() };
+    world.say_built_at_once(Some(failure));
+    world.step();
+    assert_eq!(world.status().failure.unwrap().reason, "PushFailed");
+    assert_eq!(world.status().stages.len(), 1);
 }

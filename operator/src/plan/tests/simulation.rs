@@ -22,7 +22,7 @@ fn happen(world: &mut World, dice: &mut Dice) {
         .facts
         .pods
         .iter()
-        .filter(|p| p.run == run && p.attempt == attempt && !p.over)
+        .filter(|p| p.run == run && p.attempt == attempt && !p.over && p.unschedulable.is_none())
         .map(|p| (p.name.clone(), p.role))
         .collect();
     if names.is_empty() {
@@ -53,6 +53,7 @@ fn happen(world: &mut World, dice: &mut Dice) {
         (Role::Stage(_), _) => {
             world.say_stage(&name, if name.contains("deps") { "deps" } else { "compile" }, None);
         }
+        (Role::Poll, _) => {}
         (Role::Build, _) => {
             let open = world
                 .facts
@@ -72,11 +73,14 @@ fn every_build_ends_and_stays_ended() {
     for seed in 0..400 {
         let mut dice = Dice(seed);
         let mut world = World::simple();
+        // Room for one stage pod at a time, for both, or for all tries together.
+        world.room = 1 + usize::try_from(dice.roll(3)).unwrap();
         let mut steps = 0;
         while world.status().finished_at.is_none() {
             for _ in 0..dice.roll(3) {
                 happen(&mut world, &mut dice);
             }
+            world.place();
             world.pass(i64::try_from(dice.roll(4)).unwrap());
             for _ in 0..=dice.roll(2) {
                 world.step();

@@ -22,6 +22,8 @@ pub(super) struct World {
     pub(super) settings: Settings,
     pub(super) now: Timestamp,
     pub(super) events: Vec<String>,
+    /// How many stage pods have room at once.
+    pub(super) room: usize,
 }
 
 impl World {
@@ -45,6 +47,7 @@ impl World {
             settings: Settings::default(),
             now: "2026-01-01T00:00:00Z".parse().unwrap(),
             events: vec![],
+            room: usize::MAX,
         }
     }
 
@@ -71,11 +74,29 @@ impl World {
             let mut view = PodView::of(pod).unwrap();
             view.created = Some(self.now);
             assert!(self.facts.pods.iter().all(|p| p.name != view.name), "{} is made twice", view.name);
+            if matches!(view.role, Role::Stage(_)) {
+                view.unschedulable = Some("no node has room".into());
+            }
             self.facts.pods.push(view);
         }
+        self.place();
         self.events.extend(plan.events.iter().map(|e| e.reason.clone()));
         self.build.status = Some(plan.status.clone());
         plan
+    }
+
+    /// Gives room to stage pods, the worst choice first: those that wait for others.
+    pub(super) fn place(&mut self) {
+        let mut open: Vec<&mut PodView> =
+            self.facts.pods.iter_mut().filter(|p| matches!(p.role, Role::Stage(_)) && !p.over).collect();
+        open.sort_by_key(|pod| std::cmp::Reverse(pod.role));
+        let mut used = open.iter().filter(|pod| pod.unschedulable.is_none()).count();
+        for pod in open.into_iter().filter(|pod| pod.unschedulable.is_some()) {
+            if used < self.room {
+                pod.unschedulable = None;
+                used += 1;
+            }
+        }
     }
 
     pub(super) fn pass(&mut self, seconds: i64) {
@@ -101,16 +122,22 @@ impl World {
 
     /// The build pod's plan says: two stages with a pod each, and a last one without.
     pub(super) fn say_plan(&mut self) {
-        let stage = |name: &str, pod| PlannedStage {
-            name: name.into(),
+        self.say_plan_of(&[("deps", Some(0), &[]), ("compile", Some(1), &[]), ("final", None, &[0, 1])]);
+    }
+
+    /// The build pod's plan says which stages there are: name, pod, needs.
+    pub(super) fn say_plan_of(&mut self, stages: &[(&str, Option<u32>, &[u32])]) {
+        let stage = |(name, pod, needs): &(&str, Option<u32>, &[u32])| PlannedStage {
+            name: (*name).into(),
             steps: 2,
             cached: 0,
-            pod,
+            pod: *pod,
+            needs: needs.to_vec(),
             ..PlannedStage::default()
         };
         let report = PlanReport {
             revision: "main@sha1:abc".into(),
-            stages: vec![stage("deps", Some(0)), stage("compile", Some(1)), stage("final", None)],
+            stages: stages.iter().map(stage).collect(),
             seconds: 0.5,
             ..PlanReport::default()
         };
@@ -141,21 +168,21 @@ impl World {
         pod.over = true;
     }
 
+    /// The plan has done everything itself.
+    pub(super) fn say_built_at_once(&mut self, failure: Option<Failure>) {
+        let done = BuildReport { failure: failure.clone(), ..built() };
+        let pod = self.pod("-build");
+        if let Progress::Ended(end) = &mut pod.plan {
+            end.exit_code = i32::from(failure.is_some());
+            if let Ok(report) = &mut end.report {
+                report.done = Some(Box::new(done));
+            }
+        }
+        pod.conduct = Progress::Waiting;
+    }
+
     pub(super) fn say_built(&mut self) {
-        let report = BuildReport {
-            images: vec![ImageReport {
-                reference: "registry.example/shop@sha256:d1".into(),
-                tags: vec!["latest".into()],
-                size: 2_000_000,
-                unpacked_size: 5_000_000,
-                layers: vec![2_000_000],
-                ..ImageReport::default()
-            }],
-            largest_stage: 100_000_000,
-            build_seconds: 6.0,
-            push_seconds: 0.5,
-            ..BuildReport::default()
-        };
+        let report = built();
         let (attempt, now) = (self.status().attempt, self.now);
         let pod = self.facts.pods.iter_mut().find(|p| p.role == Role::Build && p.attempt == attempt).unwrap();
         pod.conduct = ended(0, "Completed", Ok(report));
@@ -174,4 +201,21 @@ impl World {
 
 pub(super) fn ended<R>(exit_code: i32, reason: &str, report: Result<R, String>) -> Progress<R> {
     Progress::Ended(End { exit_code, reason: reason.into(), report })
+}
+
+fn built() -> BuildReport {
+    BuildReport {
+        images: vec![ImageReport {
+            reference: "registry.example/shop@sha256:d1".into(),
+            tags: vec!["latest".into()],
+            size: 2_000_000,
+            unpacked_size: 5_000_000,
+            layers: vec![2_000_000],
+            ..ImageReport::default()
+        }],
+        largest_stage: 100_000_000,
+        build_seconds: 6.0,
+        push_seconds: 0.5,
+        ..BuildReport::default()
+    }
 }
