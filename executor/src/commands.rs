@@ -13,6 +13,7 @@ use slipway_executor::pod::plan::{PlanPlaces, plan as plan_build};
 use slipway_executor::pod::reports::stage_pod_report;
 use slipway_executor::pod::wire::{self, PlanFile};
 use slipway_executor::pod::worker::{Ended, Worker};
+use slipway_executor::room::make_room;
 use slipway_protocol::message::{Message, encode};
 use slipway_protocol::paths::{self, EXIT_CANCELLED, EXIT_FAILED};
 use slipway_protocol::report::{BuildReport, Failure, PlanReport, StagePodReport};
@@ -135,18 +136,6 @@ fn open_store(path: &Path) -> Result<Store, Box<Failure>> {
     Store::open(path).map_err(|error| Box::new(failure(error)))
 }
 
-/// Makes room before a build needs it: below a tenth of the volume, or 2 GiB, the oldest things go.
-fn make_room(store: &Store) {
-    let wanted = 2 << 30;
-    if store.free().is_ok_and(|free| free < wanted) {
-        let policy = Policy { keep_free: Some(wanted), grace: Duration::from_mins(10), ..Policy::default() };
-        match store.collect(&policy, SystemTime::now()) {
-            Ok(collected) => log::say(&format!("made room: {} bytes", collected.bytes)),
-            Err(error) => log::error(&format!("cannot make room: {error}")),
-        }
-    }
-}
-
 /// Runs `plan`.
 pub(crate) fn plan(args: &RequestArgs) -> anyhow::Result<ExitCode> {
     let request = read_request(&args.request)?;
@@ -157,7 +146,7 @@ pub(crate) fn plan(args: &RequestArgs) -> anyhow::Result<ExitCode> {
             return Ok(ended(Some(&failure)));
         }
     };
-    make_room(&store);
+    make_room(&store, &events());
     let runtime = runtime()?;
     let registry = registry(&request.registries)?;
     let places = PlanPlaces { store: &store, registry, remotes: runtime.handle().clone(), events: events() };
@@ -190,7 +179,7 @@ pub(crate) fn conduct(args: &RequestArgs) -> anyhow::Result<ExitCode> {
     cancel_on_termination(&runtime, &cancel);
     let places =
         ConductPlaces { store: &store, registry, remotes: runtime.handle().clone(), events: events() };
-    let report = conduct_build(&places, &request, &cancel);
+    let report = store.settle_beside(|| conduct_build(&places, &request, &cancel));
     for image in &report.images {
         log::say(&format!(
             "image {}: {} ({} bytes, {} layers)",

@@ -15,5 +15,6 @@ pub mod inputs;
 pub mod local;
 pub mod plan;
 pub mod pod;
+pub mod room;
 pub mod size;
 pub mod tree;

@@ -7,6 +7,7 @@ mod outputs;
 mod plain;
 mod run;
 pub(crate) mod settings;
+mod settle;
 mod summary;
 
 use std::process::ExitCode;

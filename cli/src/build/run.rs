@@ -38,7 +38,7 @@ use super::live::Live;
 use super::outputs::Outputs;
 use super::plain::{Json, Plain};
 use super::summary::{self, Image};
-use super::{inputs, outputs};
+use super::{inputs, outputs, settle};
 
 /// The build failed: the Dockerfile, a command, a registry.
 const FAILED: u8 = 1;
@@ -51,17 +51,32 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     // Before any thread is started: an ordinary user becomes root of a user namespace.
     slipway_sandbox::enter_user_namespace().context("cannot build as this user")?;
     let outputs = outputs::read(args)?;
-    let mut request = inputs::request(args)?;
+    let request = inputs::request(args)?;
     let lent = inputs::lent(args)?;
     let store = Store::open(args.home.folder()?).context("cannot open the cache")?;
+    let result = build(args, request, lent, &outputs, &store, began);
+    settle::after(store);
+    result
+}
+
+/// Builds with an open store.
+fn build(
+    args: &Args,
+    mut request: Request,
+    lent: slipway_executor::local::lent::Lent,
+    outputs: &Outputs,
+    store: &Store,
+    began: Instant,
+) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let registry = Arc::new(Registry::new(args.registry.settings())?);
     let progress = Progress::new(args);
+    slipway_executor::room::make_room(store, &progress.events);
     let cancel = Cancel::new();
     stop_on_signal(&runtime, &cancel);
 
-    let (fetched, text) = read_source(args, &store, runtime.handle())?;
-    let contexts = contexts(args, &mut request, &fetched, &text, &store, runtime.handle())?;
+    let (fetched, text) = read_source(args, store, runtime.handle())?;
+    let contexts = contexts(args, &mut request, &fetched, &text, store, runtime.handle())?;
     let parsed = slipway_dockerfile::parse(&text.bytes);
     let source_text = String::from_utf8_lossy(&text.bytes).into_owned();
     let colour = io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none();
@@ -72,14 +87,14 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::from(FAILED));
     }
     let planner = Planner {
-        store: &store,
+        store,
         registry: registry.clone(),
         remotes: runtime.handle().clone(),
         events: progress.events.clone(),
         freshness: if args.pull { Freshness::Insist } else { Freshness::Ask },
         lent: lent.clone(),
         contexts: contexts.clone(),
-        hashes: slipway_executor::plan::known_hashes(&store),
+        hashes: slipway_executor::plan::known_hashes(store),
     };
     let graph = match planner.graph(&parsed.file, &source_text, &request) {
         Ok(graph) => graph,
@@ -94,24 +109,18 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::from(FAILED));
         }
     };
-    let names = outputs::names(args, &outputs, &graph)?;
+    let names = outputs::names(args, outputs, &graph)?;
     progress.events.event(planned(&graph));
 
-    let work =
-        Work { args, outputs: &outputs, names: &names, request: &request, store: &store, graph: &graph };
-    let images = PulledImages::new(
-        &graph,
-        &store,
-        registry.clone(),
-        runtime.handle().clone(),
-        progress.events.clone(),
-    );
+    let work = Work { args, outputs, names: &names, request: &request, store, graph: &graph };
+    let images =
+        PulledImages::new(&graph, store, registry.clone(), runtime.handle().clone(), progress.events.clone());
     let mut shape = outputs.shape;
     shape.clamp = request.source_date_epoch.filter(|_| outputs.rewrite_timestamp);
-    let forms = Forms::new(&store, shape);
+    let forms = Forms::new(store, shape);
     let publisher = Publisher::new(
         &graph,
-        &store,
+        store,
         registry.clone(),
         runtime.handle().clone(),
         progress.events.clone(),
@@ -120,10 +129,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         &work.wanted(),
     );
     let all_inputs =
-        Inputs { graph: &graph, store: &store, images: &images, remotes: runtime.handle().clone(), contexts };
-    let sandbox = LazySandbox::new(args.isolation, store.root(), progress.events.clone());
+        Inputs { graph: &graph, store, images: &images, remotes: runtime.handle().clone(), contexts };
+    let sandbox = LazySandbox::new(args.isolation, store.temporary()?, progress.events.clone());
     let hands = LocalHands {
-        store: &store,
+        store,
         sandbox: &sandbox,
         inputs: &all_inputs,
         mounts: store.mounts("local")?,
@@ -134,7 +143,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     };
     let job = Job {
         graph: &graph,
-        store: &store,
+        store,
         targets: graph.outputs.iter().map(|output| output.stage).collect(),
         subject: subject(&fetched, &text),
         events: progress.events.clone(),
@@ -144,7 +153,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         progress.finish();
         return Ok(report_failure(&outcome, &text.path, &source_text));
     }
-    let parts = Parts { graph: &graph, store: &store, images: &images, forms: &forms };
+    let parts = Parts { graph: &graph, store, images: &images, forms: &forms };
     let made = work.finish(&parts, &publisher, &all_inputs, &outcome);
     progress.finish();
     let made = match made {
@@ -328,13 +337,13 @@ struct LazySandbox {
 }
 
 impl LazySandbox {
-    fn new(isolation: args::Isolation, root: &Path, events: Events) -> Self {
+    fn new(isolation: args::Isolation, scratch: PathBuf, events: Events) -> Self {
         let isolation = match isolation {
             args::Isolation::Auto => Isolation::Auto,
             args::Isolation::Overlay => Isolation::Overlay,
             args::Isolation::Root => Isolation::Root,
         };
-        Self { isolation, scratch: root.join("tmp"), events, chosen: OnceLock::new() }
+        Self { isolation, scratch, events, chosen: OnceLock::new() }
     }
 }
 

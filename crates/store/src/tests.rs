@@ -291,8 +291,6 @@ fn what_was_made_before_a_crash_of_the_machine_is_dropped() {
     store.settle().unwrap();
     put_layer(&store, lost, "x");
     put_layer(&store, old, "x");
-    let hour = SystemTime::now() - Duration::from_hours(1);
-    fs::File::open(store.layer_dir(&old)).unwrap().set_modified(hour).unwrap();
     let blob = store.put_blob(b"torn").unwrap();
     drop(store);
     // Another process of the same boot finds all of it, and passes the doubt on.
@@ -304,7 +302,18 @@ fn what_was_made_before_a_crash_of_the_machine_is_dropped() {
     let path = root.join("leases").join(&leases[0]);
     let text = fs::read_to_string(&path).unwrap();
     let (_, rest) = text.split_once('\n').unwrap();
-    fs::write(&path, format!("another boot\n{rest}new blobs/../version\n")).unwrap();
+    // As if the layer had been made an hour ago; that it was used since does not matter.
+    let aged: String = rest
+        .lines()
+        .map(|line| match line.split_once(&old.to_string()) {
+            Some((front, at)) => {
+                let hour_ago = at.trim().parse::<u64>().unwrap() - 3600;
+                format!("{front}{old} {hour_ago}\n")
+            }
+            None => format!("{line}\n"),
+        })
+        .collect();
+    fs::write(&path, format!("another boot\n{aged}new blobs/../version 1\n")).unwrap();
     let after = Store::open(&root).unwrap();
     assert!(after.has_layer(&kept), "it was on the disk");
     assert!(after.has_layer(&old), "the kernel has written it long since");

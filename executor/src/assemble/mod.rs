@@ -53,6 +53,9 @@ pub enum AssembleError {
     /// The base's layers and diff_ids do not pair up.
     #[error("the base image is damaged")]
     Manifest(#[from] slipway_oci::manifest::ManifestError),
+    /// The store's volume is full.
+    #[error("{0}")]
+    Full(Cause),
     /// A thread died.
     #[error("a background task ended without a result")]
     Died,

@@ -14,6 +14,7 @@ use super::output::Lines;
 use super::{LocalHands, files, tree_cause};
 use crate::engine::{Cause, Task};
 use crate::event::Stream;
+use crate::room;
 use crate::tree::users;
 
 /// Where a command's changes go.
@@ -104,7 +105,8 @@ pub fn run_command(
         if cancel.is_cancelled() {
             return Err(Cause::Cancelled);
         }
-        return Err(Cause::Command { exit: ended.exit.into(), tail });
+        // Asked while what the command wrote is still there.
+        return Err(room::judge(Cause::Command { exit: ended.exit.into(), tail }, places.upper));
     }
     let pruned = crate::tree::diff::prune(places.upper, &base).map_err(tree_cause)?;
     Ok(LayerMeta { size: pruned.bytes, entries: pruned.entries, diff_id: None })
