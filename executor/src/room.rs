@@ -48,15 +48,15 @@ pub(crate) fn is_full(text: &str) -> bool {
     NUMBERS.iter().any(|number| text.contains(number))
 }
 
-/// Looks at why something failed that wrote below `path`: was the disk full?
-pub(crate) fn judge(cause: Cause, path: &Path) -> Cause {
+/// Looks at why something failed that wrote to `path` in a store: was the disk full?
+pub(crate) fn judge(cause: Cause, path: &Path, store: &Path) -> Cause {
     match cause {
         Cause::Command { exit, tail } => {
             let Ok(room) = Room::at(path) else { return Cause::Command { exit, tail } };
             // A command may have cleaned up after itself, or filled a volume of its own.
             let said = tail.iter().any(|line| FULL.iter().any(|words| line.contains(words)));
             if room.is_exhausted() || (said && room.is_short()) {
-                return full(format!("the command ended with {exit}"), path, tail);
+                return full(format!("the command ended with {exit}"), store, tail);
             }
             Cause::Command { exit, tail }
         }
@@ -67,7 +67,7 @@ pub(crate) fn judge(cause: Cause, path: &Path) -> Cause {
         | Cause::Infrastructure(text)
             if is_full(&text) =>
         {
-            full(text, path, vec![])
+            full(text, store, vec![])
         }
         other => other,
     }
@@ -102,14 +102,14 @@ mod tests {
     #[test]
     fn a_full_disk_is_told_from_other_failures() {
         let text = "failed to write `x`: No space left on device (os error 28)".to_owned();
-        let cause = judge(Cause::Infrastructure(text), Path::new("/"));
+        let cause = judge(Cause::Infrastructure(text), Path::new("/"), Path::new("/"));
         assert!(matches!(&cause, Cause::Full { .. }), "{cause}");
         assert!(cause.to_string().contains("volume of `/`"), "{cause}");
         // The root of this machine is not full: what the command says is about something else.
         let tail = vec!["cp: /mnt/x: No space left on device".to_owned()];
-        let cause = judge(Cause::Command { exit: Exit::Code(1), tail }, Path::new("/"));
+        let cause = judge(Cause::Command { exit: Exit::Code(1), tail }, Path::new("/"), Path::new("/"));
         assert!(matches!(&cause, Cause::Command { .. }), "{cause}");
-        let other = judge(Cause::Instruction("not found (os error 2)".into()), Path::new("/"));
+        let other = judge(Cause::Instruction("not found (os error 2)".into()), Path::new("/"), Path::new("/"));
         assert!(matches!(other, Cause::Instruction(_)));
     }
 }

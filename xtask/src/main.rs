@@ -13,6 +13,7 @@ mod host;
 mod images;
 mod install;
 mod peers;
+mod soak;
 mod test;
 
 use std::process::ExitCode;
@@ -48,6 +49,10 @@ enum Command {
         #[command(subcommand)]
         command: peers::Commands,
     },
+    /// Kills builds, lets registries fail and disks fill: the long form of what the tests do briefly.
+    Soak(soak::Options),
+    /// Measures the peaks of memory of very large builds.
+    Memory,
     /// Runs everything that must pass before a change is merged.
     Test(test::Options),
 }
@@ -72,6 +77,8 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Install => cluster::lent(install::install),
         Command::Gen(options) => generate::run(&options),
         Command::Peers { command } => peers::run(command),
+        Command::Soak(options) => soak::run(&options),
+        Command::Memory => soak::memory(),
         Command::Test(options) => test::run(&options),
     }
 }

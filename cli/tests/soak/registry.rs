@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use slipway_oci::archive::{Entry, Kind, Writer};
 use slipway_oci::compress::{Compression, LayerWriter};
-use slipway_oci::media::{self, Flavour};
+use slipway_oci::media::Flavour;
 use slipway_oci::{Descriptor, Digest, ImageConfig, Manifest, Platform};
 use slipway_registry::testing::{FakeRegistry, Fault, Guard};
 
@@ -34,7 +34,7 @@ pub(crate) fn base(fake: &FakeRegistry, repository: &str, seed: u64) -> String {
         tar.append_file(&file, &mut &content[..]).unwrap();
         let (blob, digests) = tar.finish().unwrap().finish().unwrap();
         config.rootfs.diff_ids.push(digests.diff_id);
-        layers.push(fake.put_blob(repository, media::OCI_LAYER_GZIP, &blob));
+        layers.push(fake.put_blob(repository, Flavour::Oci.layer(Compression::GZIP.format()), &blob));
     }
     let config = serde_json::to_vec(&config).unwrap();
     let config = fake.put_blob(repository, Flavour::Oci.config(), &config);
@@ -60,7 +60,9 @@ fn fault(dice: &mut Dice) -> (&'static str, &'static str, Fault) {
         )
     };
     let header = |name: &str, value: String| Fault::Header(name.into(), value);
-    let bytes = dice.roll(900_000) as usize;
+    // Manifests are small, and the base's shell is the only large blob.
+    let most = [300, 900_000][dice.roll(2) as usize];
+    let bytes = dice.roll(most) as usize;
     let fault = match dice.roll(17) {
         0 => status(429, &[("Retry-After", "1")]),
         1 => status(429, &[]),

@@ -70,7 +70,7 @@ impl<'a> Forms<'a> {
         }
         let name = self.shape.name();
         let form = match self.store.form(layer, &name)? {
-            Some(form) if self.store.hold_blob(&form.blob)? => form,
+            Some(form) if self.store.hold_blob(&form.blob)? && self.is_whole(&form) => form,
             _ => {
                 let form = self.make_with_room(layer, stage)?;
                 self.store.put_form(layer, &name, &form)?;
@@ -79,6 +79,15 @@ impl<'a> Forms<'a> {
         };
         *slot = Some(form.clone());
         Ok(form)
+    }
+
+    /// Tells whether a blob is as long as it was; one that is not is no blob.
+    fn is_whole(&self, form: &Form) -> bool {
+        let whole = self.store.blob_size(&form.blob) == Some(form.size);
+        if !whole && let Err(error) = self.store.evict_blob(&form.blob) {
+            tracing::warn!(%error, "cannot remove a damaged blob");
+        }
+        whole
     }
 
     /// Makes a form; where the volume is full, once more with more room.

@@ -90,7 +90,8 @@ impl LocalHands<'_> {
     /// Makes a step's layer, as far as there is room.
     fn try_make(&self, task: &Task<'_>, cancel: &Cancel) -> Result<Made, Cause> {
         let writer = self.store.layer_writer(&task.layer)?;
-        let meta = self.fill(task, &writer, cancel).map_err(|cause| room::judge(cause, writer.fs()))?;
+        let judged = |cause| room::judge(cause, writer.fs(), self.store.root());
+        let meta = self.fill(task, &writer, cancel).map_err(judged)?;
         match writer.commit(meta)? {
             Committed::First | Committed::Lost => Ok(Made { size: meta.size }),
         }

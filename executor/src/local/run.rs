@@ -106,7 +106,11 @@ pub fn run_command(
             return Err(Cause::Cancelled);
         }
         // Asked while what the command wrote is still there.
-        return Err(room::judge(Cause::Command { exit: ended.exit.into(), tail }, places.upper));
+        return Err(room::judge(
+            Cause::Command { exit: ended.exit.into(), tail },
+            places.upper,
+            hands.store.root(),
+        ));
     }
     let pruned = crate::tree::diff::prune(places.upper, &base).map_err(tree_cause)?;
     Ok(LayerMeta { size: pruned.bytes, entries: pruned.entries, diff_id: None })
