@@ -1,7 +1,8 @@
 //! Peaks of memory of the engine while it builds and pushes large layers and layers of many files.
 //!
 //! What is measured is the high-water mark of the program itself and of its `init`; commands of the Dockerfile are not counted.
-//! `cargo xtask memory` is the long form (`SLIPWAY_MEMORY=long`): 4 GB, and 500,000 files.
+//! `cargo xtask memory` is the long form (`SLIPWAY_MEMORY=long`): 4 GB, and 500,000 files. `SLIPWAY_MEMORY_ONLY` names a case by
+//! a part of its name, `SLIPWAY_MEMORY_MIB` and `SLIPWAY_MEMORY_THOUSANDS` say how large it is.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)] // a test may
 
@@ -27,14 +28,15 @@ struct Sizes {
 }
 
 fn sizes() -> Sizes {
-    if std::env::var("SLIPWAY_MEMORY").is_ok_and(|word| word == "long") {
-        Sizes { mib: 4096, thousands: 500 }
-    } else {
-        Sizes { mib: 400, thousands: 60 }
-    }
+    let long = std::env::var("SLIPWAY_MEMORY").is_ok_and(|word| word == "long");
+    let (mib, thousands) = if long { (4096, 500) } else { (96, 12) };
+    let number =
+        |name: &str, usual| std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(usual);
+    Sizes { mib: number("SLIPWAY_MEMORY_MIB", mib), thousands: number("SLIPWAY_MEMORY_THOUSANDS", thousands) }
 }
 
-const HEAD: &str = "FROM scratch AS shell\nCOPY busybox /bin/\nENV PATH=/bin\nSHELL [\"/bin/busybox\", \"sh\", \"-c\"]\n";
+const HEAD: &str =
+    "FROM scratch AS shell\nCOPY busybox /bin/\nENV PATH=/bin\nSHELL [\"/bin/busybox\", \"sh\", \"-c\"]\n";
 
 /// Runs a build and returns the sum of the peaks of the program and of its `init`, in KiB.
 fn peak(build: &mut Command) -> u64 {
@@ -49,7 +51,8 @@ fn peak(build: &mut Command) -> u64 {
     let program = fs::canonicalize(bed::PROGRAM).unwrap();
     while child.try_wait().unwrap().is_none() {
         own = own.max(high_water(&format!("/proc/{}", child.id())));
-        let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", child.id())).unwrap_or_default();
+        let children =
+            fs::read_to_string(format!("/proc/{0}/task/{0}/children", child.id())).unwrap_or_default();
         for id in children.split_whitespace() {
             let place = format!("/proc/{id}");
             if fs::read_link(Path::new(&place).join("exe")).is_ok_and(|exe| exe == program) {
@@ -84,7 +87,10 @@ fn the_engine_stays_small() {
     let files = format!("{HEAD}{many}");
     let text = "busybox yes 'the quick brown fox jumps over the lazy dog 0123456789' | busybox head -c";
     let cases = [
-        ("a layer that does not compress", format!("{HEAD}RUN busybox head -c {} /dev/urandom > /large\n", mib << 20)),
+        (
+            "a layer that does not compress",
+            format!("{HEAD}RUN busybox head -c {} /dev/urandom > /large\n", mib << 20),
+        ),
         ("a layer of text", format!("{HEAD}RUN {text} {} > /large\n", mib << 20)),
         ("a layer of many files", files.clone()),
         (
@@ -96,7 +102,8 @@ fn the_engine_stays_small() {
         ),
     ];
     let mut peaks = vec![];
-    for (name, dockerfile) in &cases {
+    let only = std::env::var("SLIPWAY_MEMORY_ONLY").unwrap_or_default();
+    for (name, dockerfile) in cases.iter().filter(|(name, _)| name.contains(&only)) {
         println!("{name}:");
         let store = bed.path("store");
         let context = bed.context("context", dockerfile);

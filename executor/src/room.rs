@@ -73,6 +73,11 @@ pub(crate) fn judge(cause: Cause, path: &Path, store: &Path) -> Cause {
     }
 }
 
+/// Says more of an error, where it is about a full disk: for errors that stopped a build before its first step.
+pub fn explained(text: String, store: &Path) -> String {
+    if is_full(&text) { full(text, store, vec![]).to_string() } else { text }
+}
+
 /// Describes a volume that is full.
 pub(crate) fn full(why: String, path: &Path, tail: Vec<String>) -> Cause {
     let place = volume_of(path);
@@ -109,7 +114,8 @@ mod tests {
         let tail = vec!["cp: /mnt/x: No space left on device".to_owned()];
         let cause = judge(Cause::Command { exit: Exit::Code(1), tail }, Path::new("/"), Path::new("/"));
         assert!(matches!(&cause, Cause::Command { .. }), "{cause}");
-        let other = judge(Cause::Instruction("not found (os error 2)".into()), Path::new("/"), Path::new("/"));
+        let other =
+            judge(Cause::Instruction("not found (os error 2)".into()), Path::new("/"), Path::new("/"));
         assert!(matches!(other, Cause::Instruction(_)));
     }
 }

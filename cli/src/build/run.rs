@@ -55,8 +55,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let lent = inputs::lent(args)?;
     let store = Store::open(args.home.folder()?).context("cannot open the cache")?;
     let result = build(args, request, lent, &outputs, &store, began);
+    let root = store.root().to_owned();
     settle::after(store);
-    result
+    result.map_err(|error| anyhow::anyhow!(slipway_executor::room::explained(format!("{error:#}"), &root)))
 }
 
 /// Builds with an open store.

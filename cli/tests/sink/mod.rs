@@ -50,7 +50,9 @@ fn serve(stream: TcpStream) -> Option<()> {
         let answer = match method.as_str() {
             "GET" if path == "/v2/" => "200 OK\r\n".to_owned(),
             "POST" => format!("202 Accepted\r\nLocation: {path}1\r\nRange: 0-0\r\n"),
-            "PATCH" => format!("202 Accepted\r\nLocation: {path}\r\nRange: 0-{}\r\n", taken.saturating_sub(1)),
+            "PATCH" => {
+                format!("202 Accepted\r\nLocation: {path}\r\nRange: 0-{}\r\n", taken.saturating_sub(1))
+            }
             "PUT" => "201 Created\r\n".to_owned(),
             _ => "404 Not Found\r\n".to_owned(),
         };

@@ -73,14 +73,6 @@ impl Bed {
             .process_group(0);
         command
     }
-
-    /// Runs `slipway cache`, which must succeed.
-    pub(crate) fn cache(&self, store: &Path, words: &[&str]) -> String {
-        let output = self.program(store, "cache").args(words).output().unwrap();
-        let text = text(&output);
-        assert!(output.status.success(), "slipway cache {words:?}: {text}");
-        text
-    }
 }
 
 /// All that a program wrote.

@@ -47,6 +47,8 @@ fn dockerfile(steps: &[String]) -> String {
 }
 
 struct Case {
+    /// Unmounted before the folder that it is in is removed.
+    volume: Volume,
     bed: Bed,
     store: PathBuf,
 }
@@ -77,7 +79,7 @@ fn a_disk_that_fills_is_emptied_or_told_of() {
     let _alone = alone();
     let Some(bed) = Bed::new("disk") else { return };
     let Some(volume) = Volume::mount(bed.path("volume")) else { return };
-    let case = Case { store: volume.0.join("store"), bed };
+    let case = Case { store: volume.0.join("store"), volume, bed };
 
     // Each fits, all of them do not: old ones make room.
     for number in 0..8 {
@@ -107,13 +109,13 @@ fn a_disk_that_fills_is_emptied_or_told_of() {
     // Filled by somebody else: nothing can be built, all can be cleaned up, and then it goes on.
     let (succeeded, said) = case.build("before", &[step(10, "kept")], &[]);
     assert!(succeeded, "{said}");
-    fill(&volume.0.join("foreign"));
+    fill(&case.volume.0.join("foreign"));
     let (succeeded, said) = case.build("full", &[step(20, "more")], &[]);
     assert!(!succeeded && said.contains("no room is left on the volume of"), "{said}");
-    fill(&volume.0.join("more"));
-    case.bed.cache(&case.store, &["prune"]);
+    fill(&case.volume.0.join("more"));
+    left::cache(&case.bed, &case.store, &["prune"]);
     for name in ["foreign", "more"] {
-        let _ = fs::remove_file(volume.0.join(name));
+        let _ = fs::remove_file(case.volume.0.join(name));
     }
     let (succeeded, said) = case.build("after", &[step(20, "again")], &[]);
     assert!(succeeded, "{said}");

@@ -92,7 +92,7 @@ fn builds_that_are_killed_leave_nothing_behind() {
         for slot in 0..TOGETHER.min(builds - begun) {
             let which = (dice.roll(KINDS), dice.roll(VARIANTS));
             let child = case.build(&store, which, &bed.path(&format!("killed-{slot}"))).spawn().unwrap();
-            let moment = Instant::now() + Duration::from_millis(dice.roll(usual * 2 + 20));
+            let moment = Instant::now() + Duration::from_millis(dice.roll(usual + 20));
             running.push((moment, child, dice.roll(2) == 0));
             begun += 1;
         }

@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::bed::{Bed, PROGRAM};
+use crate::bed::{Bed, PROGRAM, text};
 
 /// Every command of a build carries this in its environment.
 pub(crate) const MARK: &str = "SLIPWAY_SOAK_MARK";
@@ -55,12 +55,20 @@ fn processes(store: &Path) -> Vec<String> {
     found
 }
 
+/// Runs `slipway cache`, which must succeed.
+pub(crate) fn cache(bed: &Bed, store: &Path, words: &[&str]) -> String {
+    let output = bed.program(store, "cache").args(words).output().unwrap();
+    let text = text(&output);
+    assert!(output.status.success(), "slipway cache {words:?}: {text}");
+    text
+}
+
 /// Asserts that a store that nobody uses is whole, and that nothing unfinished is in it after a collection.
 pub(crate) fn is_clean(bed: &Bed, store: &Path) {
-    let seen = bed.cache(store, &["verify"]);
+    let seen = cache(bed, store, &["verify"]);
     assert!(!seen.contains("damaged"), "{seen}");
     // Removes nothing but what ended processes left.
-    bed.cache(store, &["gc", "--max-age", "1000d"]);
+    cache(bed, store, &["gc", "--max-age", "1000d"]);
     for area in ["tmp", "trash", "flights", "leases"] {
         let left: Vec<_> =
             fs::read_dir(store.join(area)).unwrap().flatten().map(|entry| entry.path()).collect();

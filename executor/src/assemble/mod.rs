@@ -54,7 +54,9 @@ pub enum AssembleError {
     #[error("the base image is damaged")]
     Manifest(#[from] slipway_oci::manifest::ManifestError),
     /// A packed layer was not what its name says.
-    #[error("the packed layer {digest} was damaged in the cache, and is removed; build again to make it anew")]
+    #[error(
+        "the packed layer {digest} was damaged in the cache, and is removed; build again to make it anew"
+    )]
     Damaged {
         /// The digest that it should have.
         digest: Digest,
