@@ -15,6 +15,7 @@ use slipway_executor::pod::plan::{PlanPlaces, plan as plan_build};
 use slipway_executor::pod::reports::stage_pod_report;
 use slipway_executor::pod::wire::{self, PlanFile};
 use slipway_executor::pod::worker::{Ended, Worker};
+use slipway_executor::room::make_room;
 use slipway_protocol::message::{Message, encode};
 use slipway_protocol::paths::{self, EXIT_CANCELLED, EXIT_FAILED};
 use slipway_protocol::report::{BuildReport, Failure, PlanReport, PollReport, StagePodReport};
@@ -167,18 +168,6 @@ fn trust(request: &BuildRequest) -> Result<(), Box<Failure>> {
     })
 }
 
-/// Makes room before a build needs it: below a tenth of the volume, or 2 GiB, the oldest things go.
-fn make_room(store: &Store) {
-    let wanted = 2 << 30;
-    if store.free().is_ok_and(|free| free < wanted) {
-        let policy = Policy { keep_free: Some(wanted), grace: Duration::from_mins(10), ..Policy::default() };
-        match store.collect(&policy, SystemTime::now()) {
-            Ok(collected) => log::say(&format!("made room: {} bytes", collected.bytes)),
-            Err(error) => log::error(&format!("cannot make room: {error}")),
-        }
-    }
-}
-
 /// Runs `poll`.
 pub(crate) fn poll(args: &PollArgs) -> anyhow::Result<ExitCode> {
     let look = async {
@@ -222,7 +211,7 @@ pub(crate) fn plan(args: &RequestArgs) -> anyhow::Result<ExitCode> {
             return Ok(ended(Some(&failure)));
         }
     };
-    make_room(&store);
+    make_room(&store, &events());
     let runtime = runtime()?;
     let registry = registry(&request.registries)?;
     let places = PlanPlaces {
@@ -246,7 +235,7 @@ pub(crate) fn plan(args: &RequestArgs) -> anyhow::Result<ExitCode> {
         cancel_on_termination(&runtime, &cancel);
         let places =
             ConductPlaces { store: &store, registry, remotes: runtime.handle().clone(), events: events() };
-        let done = conduct_build(&places, &request, &cancel);
+        let done = store.settle_beside(|| conduct_build(&places, &request, &cancel));
         say_images(&done);
         wire::write(&report_file(&store, &request)?, &done)?;
         report.done = Some(Box::new(done));
@@ -295,7 +284,7 @@ pub(crate) fn conduct(args: &RequestArgs) -> anyhow::Result<ExitCode> {
     cancel_on_termination(&runtime, &cancel);
     let places =
         ConductPlaces { store: &store, registry, remotes: runtime.handle().clone(), events: events() };
-    let report = conduct_build(&places, &request, &cancel);
+    let report = store.settle_beside(|| conduct_build(&places, &request, &cancel));
     say_images(&report);
     leave(&report);
     Ok(ended(report.failure.as_ref()))

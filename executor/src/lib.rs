@@ -16,5 +16,6 @@ pub mod layout;
 pub mod local;
 pub mod plan;
 pub mod pod;
+pub mod room;
 pub mod size;
 pub mod tree;

@@ -1,4 +1,4 @@
-//! How large trees are, from what is known without walking them.
+//! How large trees are, from what is known without walking them; and sizes for people.
 
 use slipway_graph::ir::Graph;
 use slipway_store::{LayerId, Store};
@@ -16,4 +16,17 @@ pub fn unpacked(graph: &Graph, store: &Store, tree: &Chain) -> u64 {
         .filter_map(|layer| store.layer_meta(&layer))
         .map(|meta| meta.size)
         .sum()
+}
+
+/// Writes bytes for people.
+pub fn bytes(value: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    #[allow(clippy::cast_precision_loss)] // one decimal is shown
+    let mut rest = value as f64;
+    let mut unit = 0;
+    while rest >= 1024.0 && unit + 1 < UNITS.len() {
+        rest /= 1024.0;
+        unit += 1;
+    }
+    if unit == 0 { format!("{value} B") } else { format!("{rest:.1} {}", UNITS[unit]) }
 }

@@ -21,6 +21,7 @@ mod monitoring;
 mod peers;
 mod release;
 mod seeds;
+mod soak;
 mod test;
 
 use std::process::ExitCode;
@@ -70,6 +71,10 @@ enum Command {
     Release(release::Options),
     /// Builds the Dockerfiles of the documents that the project started from, and runs their images.
     Seeds(seeds::Options),
+    /// Kills builds, lets registries fail and disks fill: the long form of what the tests do briefly.
+    Soak(soak::Options),
+    /// Measures the peaks of memory of very large builds.
+    Memory,
     /// Runs everything that must pass before a change is merged.
     Test(test::Options),
 }
@@ -101,6 +106,8 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Peers { command } => peers::run(command),
         Command::Release(options) => release::run(&options),
         Command::Seeds(options) => test::on_a_cluster(|access| seeds::run(access, &options)),
+        Command::Soak(options) => soak::run(&options),
+        Command::Memory => soak::memory(),
         Command::Test(options) => test::run(&options),
     }
 }

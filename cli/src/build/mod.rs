@@ -12,6 +12,7 @@ pub(crate) mod progress;
 mod run;
 mod sandbox;
 pub(crate) mod settings;
+mod settle;
 mod stop;
 mod summary;
 mod warnings;

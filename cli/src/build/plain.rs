@@ -39,18 +39,7 @@ pub(crate) fn seconds(value: f64) -> String {
     if value < 10.0 { format!("{value:.2}s") } else { format!("{value:.1}s") }
 }
 
-/// Writes bytes for people.
-pub(crate) fn bytes(value: u64) -> String {
-    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
-    #[allow(clippy::cast_precision_loss)] // one decimal is shown
-    let mut rest = value as f64;
-    let mut unit = 0;
-    while rest >= 1024.0 && unit + 1 < UNITS.len() {
-        rest /= 1024.0;
-        unit += 1;
-    }
-    if unit == 0 { format!("{value} B") } else { format!("{rest:.1} {}", UNITS[unit]) }
-}
+pub(crate) use slipway_executor::size::bytes;
 
 impl Sink for Plain {
     fn event(&self, event: Event) {

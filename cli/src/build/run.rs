@@ -17,6 +17,8 @@ use slipway_executor::images::{Freshness, PulledImages};
 use slipway_executor::inputs::Inputs;
 use slipway_executor::local::LocalHands;
 use slipway_executor::plan::{PlanError, Planner};
+use slipway_graph::request::Request;
+use slipway_oci::Platform;
 use slipway_registry::Registry;
 use slipway_sandbox::Cancel;
 use slipway_store::Store;
@@ -27,7 +29,7 @@ use super::finish::Work;
 use super::progress::{Progress, planned, report_failure, say};
 use super::sandbox::LazySandbox;
 use super::stop::{FAILED, stop_on_signal};
-use super::{inputs, outputs, warnings};
+use super::{inputs, outputs, settle, warnings};
 
 /// Runs the verb.
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
@@ -36,17 +38,34 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     slipway_sandbox::enter_user_namespace().context("cannot build as this user")?;
     let platforms = inputs::platforms(args)?;
     let outputs = outputs::read(args, &platforms)?;
-    let mut request = inputs::request(args, &platforms)?;
+    let request = inputs::request(args, &platforms)?;
     let lent = inputs::lent(args)?;
     let store = Store::open(args.home.folder()?).context("cannot open the cache")?;
+    let result = build(args, &platforms, request, lent, &outputs, &store, began);
+    let root = store.root().to_owned();
+    settle::after(store);
+    result.map_err(|error| anyhow::anyhow!(slipway_executor::room::explained(format!("{error:#}"), &root)))
+}
+
+/// Builds with an open store.
+fn build(
+    args: &Args,
+    platforms: &[Platform],
+    mut request: Request,
+    lent: slipway_executor::local::lent::Lent,
+    outputs: &Outputs,
+    store: &Store,
+    began: Instant,
+) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let registry = Arc::new(Registry::new(args.registry.settings())?);
     let progress = Progress::new(args.progress, args.quiet);
+    slipway_executor::room::make_room(store, &progress.events);
     let cancel = Cancel::new();
     stop_on_signal(&runtime, &cancel);
 
-    let (fetched, text) = read_source(args, &store, runtime.handle())?;
-    let contexts = contexts(args, &mut request, &platforms, &fetched, &text, &store, runtime.handle())?;
+    let (fetched, text) = read_source(args, store, runtime.handle())?;
+    let contexts = contexts(args, &mut request, platforms, &fetched, &text, store, runtime.handle())?;
     let parsed = slipway_dockerfile::parse(&text.bytes);
     let source_text = String::from_utf8_lossy(&text.bytes).into_owned();
     let colour = io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none();
@@ -60,16 +79,16 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         say(&warnings::told(&parsed, &text, &source_text, &request));
     }
     let planner = Planner {
-        store: &store,
+        store,
         registry: registry.clone(),
         remotes: runtime.handle().clone(),
         events: progress.events.clone(),
         freshness: if args.pull { Freshness::Insist } else { Freshness::Ask },
         lent: lent.clone(),
         contexts: contexts.clone(),
-        hashes: slipway_executor::plan::known_hashes(&store),
+        hashes: slipway_executor::plan::known_hashes(store),
     };
-    let graph = match planner.graph(&parsed.file, &source_text, &request, &platforms) {
+    let graph = match planner.graph(&parsed.file, &source_text, &request, platforms) {
         Ok(graph) => graph,
         Err(PlanError::Dockerfile { problems }) => {
             progress.finish();
@@ -82,24 +101,18 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::from(FAILED));
         }
     };
-    let names = outputs::names(args, &outputs, &graph)?;
+    let names = outputs::names(args, outputs, &graph)?;
     progress.events.event(planned(&graph));
 
-    let work =
-        Work { args, outputs: &outputs, names: &names, request: &request, store: &store, graph: &graph };
-    let images = PulledImages::new(
-        &graph,
-        &store,
-        registry.clone(),
-        runtime.handle().clone(),
-        progress.events.clone(),
-    );
+    let work = Work { args, outputs, names: &names, request: &request, store, graph: &graph };
+    let images =
+        PulledImages::new(&graph, store, registry.clone(), runtime.handle().clone(), progress.events.clone());
     let mut shape = outputs.shape;
     shape.clamp = request.source_date_epoch.filter(|_| outputs.rewrite_timestamp);
-    let forms = Forms::new(&store, shape);
+    let forms = Forms::new(store, shape);
     let publisher = Publisher::new(
         &graph,
-        &store,
+        store,
         registry.clone(),
         runtime.handle().clone(),
         progress.events.clone(),
@@ -108,10 +121,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         &work.wanted(),
     );
     let all_inputs =
-        Inputs { graph: &graph, store: &store, images: &images, remotes: runtime.handle().clone(), contexts };
-    let sandbox = LazySandbox::new(args.isolation, store.root(), progress.events.clone());
+        Inputs { graph: &graph, store, images: &images, remotes: runtime.handle().clone(), contexts };
+    let sandbox = LazySandbox::new(args.isolation, store.temporary()?, progress.events.clone());
     let hands = LocalHands {
-        store: &store,
+        store,
         sandbox: &sandbox,
         inputs: &all_inputs,
         mounts: store.mounts("local")?,
@@ -122,7 +135,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     };
     let job = Job {
         graph: &graph,
-        store: &store,
+        store,
         targets: graph.outputs.iter().map(|output| output.stage).collect(),
         subject: subject(&fetched, &text),
         events: progress.events.clone(),
@@ -132,7 +145,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         progress.finish();
         return Ok(report_failure(&outcome, &text.path, &source_text));
     }
-    let parts = Parts { graph: &graph, store: &store, images: &images, forms: &forms };
+    let parts = Parts { graph: &graph, store, images: &images, forms: &forms };
     let made = work.finish(&parts, &publisher, &all_inputs, &outcome);
     progress.finish();
     let made = match made {

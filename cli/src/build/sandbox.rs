@@ -1,6 +1,6 @@
 //! The sandbox of local builds, chosen late.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use slipway_executor::event::{Event, Events};
@@ -17,13 +17,13 @@ pub(super) struct LazySandbox {
 }
 
 impl LazySandbox {
-    pub(super) fn new(isolation: args::Isolation, root: &Path, events: Events) -> Self {
+    pub(super) fn new(isolation: args::Isolation, scratch: PathBuf, events: Events) -> Self {
         let isolation = match isolation {
             args::Isolation::Auto => Isolation::Auto,
             args::Isolation::Overlay => Isolation::Overlay,
             args::Isolation::Root => Isolation::Root,
         };
-        Self { isolation, scratch: root.join("tmp"), events, chosen: OnceLock::new() }
+        Self { isolation, scratch, events, chosen: OnceLock::new() }
     }
 }
 

@@ -53,6 +53,9 @@ enum Verb {
     },
     /// Reads everything, and removes what is damaged: the next build makes it again.
     Verify,
+    /// Waits until what builds made is on the disk, so that it outlives a crash of the machine too. Builds start this by
+    /// themselves when they are done.
+    Settle,
 }
 
 /// Runs the verb.
@@ -67,6 +70,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
             let age = keep.as_deref().map(time).transpose()?.unwrap_or(Duration::ZERO);
             let policy = Policy { max_age: Some(age), ..Policy::everything() };
             removed(&store.collect(&policy, SystemTime::now())?, &mut out)?;
+            store.settle()?;
         }
         Verb::Gc { max_size, max_age, keep_free } => {
             if max_size.is_none() && max_age.is_none() && keep_free.is_none() {
@@ -78,9 +82,10 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
                 keep_free: keep_free.as_deref().map(size).transpose()?,
                 ..Policy::default()
             };
-            store.settle()?;
             removed(&store.collect(&policy, SystemTime::now())?, &mut out)?;
+            store.settle()?;
         }
+        Verb::Settle => store.settle()?,
         Verb::Verify => {
             let found = store.verify()?;
             writeln!(out, "{} blobs, {} layers, {} documents", found.blobs, found.layers, found.documents)?;

@@ -55,7 +55,7 @@ impl BuildDir {
 
     /// Writes a file of the build atomically.
     pub fn write(&self, store: &Store, name: &str, bytes: &[u8]) -> Result<(), Error> {
-        store.writable()?;
-        files::write_atomically(store.root(), &self.path.join(files::checked_name(name)?), bytes)
+        let path = self.path.join(files::checked_name(name)?);
+        files::write_atomically(&store.temporary()?, &path, bytes)
     }
 }

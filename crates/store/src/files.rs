@@ -41,27 +41,26 @@ pub(crate) fn read_optional(path: &Path) -> Result<Option<Vec<u8>>, Error> {
 }
 
 /// Writes a file under a temporary name and renames it: a reader sees the old or the new content, never a part.
-pub(crate) fn write_atomically(root: &Path, path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    let temporary = root.join("tmp").join(unique());
-    let written = File::create(&temporary).and_then(|mut file| file.write_all(bytes));
-    let written = written.map_err(|source| Error::io("write", &temporary, source));
+pub(crate) fn write_atomically(temporary: &Path, path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let written = File::create(temporary).and_then(|mut file| file.write_all(bytes));
+    let written = written.map_err(|source| Error::io("write", temporary, source));
     let renamed = written.and_then(|()| {
-        fs::rename(&temporary, path).map_err(|source| Error::io("rename a file to", path, source))
+        fs::rename(temporary, path).map_err(|source| Error::io("rename a file to", path, source))
     });
     if renamed.is_err() {
-        let _ = fs::remove_file(&temporary);
+        let _ = fs::remove_file(temporary);
     }
     renamed
 }
 
 /// Writes a JSON document with its checksum on the first line.
-pub(crate) fn write_document(root: &Path, path: &Path, value: &impl Serialize) -> Result<(), Error> {
+pub(crate) fn write_document(temporary: &Path, path: &Path, value: &impl Serialize) -> Result<(), Error> {
     let body =
         serde_json::to_vec(value).map_err(|error| Error::io("encode", path, io::Error::other(error)))?;
     let mut bytes = Digest::of(&body).hex().into_bytes();
     bytes.push(b'\n');
     bytes.extend_from_slice(&body);
-    write_atomically(root, path, &bytes)
+    write_atomically(temporary, path, &bytes)
 }
 
 /// Reads a document; absent, damaged and foreign ones are all nothing.

@@ -8,8 +8,8 @@ use serde::Serialize;
 use crate::usage::{Kind, UsageItem};
 use crate::{Error, Store, files, lease, mounts};
 
-/// Temporary files without an owner go when they are this old.
-const TEMPORARY_AGE: Duration = Duration::from_hours(1);
+/// The file `version` of a store that is being made has no lease yet; what is left of one goes when it is this old.
+const VERSION_AGE: Duration = Duration::from_hours(1);
 
 /// What may stay.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,7 +50,6 @@ impl Store {
         self.writable()?;
         self.take_over()?;
         self.sweep(now)?;
-        self.settle()?;
         let usage = self.usage()?;
         let choice = choose(&usage.items, policy, usage.free, now);
 
@@ -79,7 +78,10 @@ impl Store {
         }
         drop(lock);
         for grave in graves {
-            files::remove(&grave)?;
+            if let Err(error) = files::remove(&grave) {
+                // Out of sight it is, and the next collection removes it.
+                tracing::warn!(%error, "cannot remove what was collected");
+            }
         }
         self.drop_orphans()?;
         collected.short = policy.max_bytes.is_some_and(|limit| kept_bytes > limit)
@@ -116,16 +118,21 @@ impl Store {
 
     /// Removes what ended processes left: temporary files, things moved out of sight, lock files.
     fn sweep(&self, now: SystemTime) -> Result<(), Error> {
+        // In this order: a lease is there before its directory is.
+        let temporary = files::names(&self.join("tmp"))?;
         let living: BTreeSet<String> = files::names(&self.join("leases"))?.into_iter().collect();
-        for name in files::names(&self.join("tmp"))? {
+        for name in temporary {
             let path = self.join("tmp").join(&name);
-            let old = files::last_used(&path).is_some_and(|time| age(now, time) > TEMPORARY_AGE);
-            if old && !living.contains(&name) {
+            let young = files::last_used(&path).is_none_or(|time| age(now, time) < VERSION_AGE);
+            if !living.contains(&name) && !(young && name.starts_with("version-")) {
                 files::remove(&path)?;
             }
         }
         for name in files::names(&self.join("trash"))? {
-            files::remove(&self.join("trash").join(name))?;
+            if let Err(error) = files::remove(&self.join("trash").join(name)) {
+                // Another collector is at it, or a command that is being killed still writes there.
+                tracing::debug!(%error, "left for the next collection");
+            }
         }
         self.sweep_flights()
     }

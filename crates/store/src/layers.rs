@@ -149,7 +149,7 @@ impl LayerWriter<'_> {
     pub fn commit(self, meta: LayerMeta) -> Result<Committed, Error> {
         let store = self.store;
         files::remove(&self.work)?;
-        files::write_document(&store.root, &self.directory.join("meta.json"), &meta)?;
+        files::write_document(&self.directory.join("meta.new"), &self.directory.join("meta.json"), &meta)?;
         let name = layer_name(&self.id);
         store.journal(|journal| journal.made(&name))?;
         let target = store.root.join(&name);

@@ -1,7 +1,7 @@
 //! Leases and journals: what a living process uses, and what it made since the disk was last synced.
 //!
-//! One file a process, locked as long as it lives. A line is `use NAME`, `new NAME`, `owe NAME` (made by a process that
-//! ended) or `done NAME`. The collector spares what is used or new. A file without a lock is of a process that ended: if the
+//! One file a process, locked as long as it lives. A line is `use NAME`, `new NAME TIME`, `owe NAME TIME` (made by a process
+//! that ended) or `done NAME`; the time is when it was made. The collector spares what is used or new. A file without a lock is of a process that ended: if the
 //! machine has not been started anew since, what it made lies in the page cache and is whole, and its unsettled names move to
 //! the next process's journal; else they may be torn, and are removed.
 //!
@@ -10,9 +10,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use rustix::fs::{FlockOperation, flock};
 use slipway_oci::Digest;
@@ -24,7 +25,15 @@ use crate::{Error, LayerId, Store, files};
 /// Linux writes what is dirty for half a minute; ten are enough for a slow disk.
 const WRITTEN_BACK: Duration = Duration::from_mins(10);
 
-/// This process's file. Made under a temporary name and locked before it is seen.
+/// What a line says of a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Word {
+    Use,
+    New,
+    Owe,
+}
+
+/// This process's file.
 #[derive(Debug)]
 pub(crate) struct Journal {
     root: PathBuf,
@@ -32,43 +41,52 @@ pub(crate) struct Journal {
     name: String,
     file: File,
     /// Names that are in the file, to write each once.
-    named: BTreeSet<String>,
+    named: BTreeSet<(Word, String)>,
     /// What was made and may not be on the disk yet, with a count that grows.
-    unsettled: BTreeMap<String, u64>,
-    count: u64,
+    pub(crate) unsettled: BTreeMap<String, u64>,
+    pub(crate) count: u64,
 }
 
 impl Journal {
     fn create(root: &Path) -> Result<Self, Error> {
-        let name = files::unique();
-        files::make_dir(&root.join("tmp").join(&name))?;
-        let path = root.join("tmp").join(&name).join("lease");
-        let failed = |source: io::Error| Error::io("write", &path, source);
-        let mut file = OpenOptions::new().append(true).create_new(true).open(&path).map_err(failed)?;
-        flock(&file, FlockOperation::NonBlockingLockExclusive)
-            .map_err(|errno| Error::io("lock", &path, errno))?;
-        file.write_all(format!("{}\n", boot_id()).as_bytes()).map_err(failed)?;
-        fs::rename(&path, root.join("leases").join(&name)).map_err(failed)?;
-        Ok(Self {
-            root: root.to_owned(),
-            name,
-            file,
-            named: BTreeSet::new(),
-            unsettled: BTreeMap::new(),
-            count: 0,
-        })
+        loop {
+            let name = files::unique();
+            let path = root.join("leases").join(&name);
+            let failed = |source: io::Error| Error::io("write", &path, source);
+            let mut file = OpenOptions::new().append(true).create_new(true).open(&path).map_err(failed)?;
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) if file.metadata().map_err(failed)?.nlink() > 0 => {}
+                // Whoever cleans up saw it before it was locked, and took it for that of a process that ended.
+                Ok(()) | Err(rustix::io::Errno::WOULDBLOCK) => continue,
+                Err(errno) => return Err(Error::io("lock", &path, errno)),
+            }
+            let began = file.write_all(format!("{}\n", boot_id()).as_bytes()).map_err(failed);
+            // After the lease: a directory without one is nobody's.
+            if let Err(error) = began.and_then(|()| files::make_dir(&root.join("tmp").join(&name))) {
+                let _ = fs::remove_file(&path);
+                return Err(error);
+            }
+            return Ok(Self {
+                root: root.to_owned(),
+                name,
+                file,
+                named: BTreeSet::new(),
+                unsettled: BTreeMap::new(),
+                count: 0,
+            });
+        }
     }
 
     /// Notes a name *before* it becomes visible.
     pub(crate) fn made(&mut self, name: &str) -> Result<(), Error> {
         self.note(name);
-        self.line("new", name)
+        self.line(Word::New, name, &format!("new {name} {}\n", seconds_now()))
     }
 
     /// Takes over what an ended process made and did not settle; that does not hold it.
-    fn owes(&mut self, name: &str) -> Result<(), Error> {
-        self.note(name);
-        self.line("owe", name)
+    fn owes(&mut self, made: &Made<'_>) -> Result<(), Error> {
+        self.note(made.name);
+        self.line(Word::Owe, made.name, &format!("owe {} {}\n", made.name, made.at))
     }
 
     fn note(&mut self, name: &str) {
@@ -77,7 +95,7 @@ impl Journal {
     }
 
     /// Notes that what was made up to a count is on the disk.
-    fn settled(&mut self, count: u64) -> Result<(), Error> {
+    pub(crate) fn settled(&mut self, count: u64) -> Result<(), Error> {
         // What was made once more meanwhile has a later count, and stays.
         let done: Vec<String> =
             self.unsettled.iter().filter(|(_, at)| **at <= count).map(|(name, _)| name.clone()).collect();
@@ -86,25 +104,26 @@ impl Journal {
         for name in &done {
             self.unsettled.remove(name);
             // Made again, it must be written again.
-            self.named.remove(&format!("new {name}\n"));
-            self.named.remove(&format!("owe {name}\n"));
+            self.named.remove(&(Word::New, name.clone()));
+            self.named.remove(&(Word::Owe, name.clone()));
         }
         Ok(())
     }
 
     fn used(&mut self, name: &str) -> Result<(), Error> {
-        self.line("use", name)
+        self.line(Word::Use, name, &format!("use {name}\n"))
     }
 
-    fn line(&mut self, word: &str, name: &str) -> Result<(), Error> {
-        let line = format!("{word} {name}\n");
-        if self.named.contains(&line) {
+    /// Writes a line, unless there is one with the same meaning.
+    fn line(&mut self, word: Word, name: &str, line: &str) -> Result<(), Error> {
+        let said = (word, name.to_owned());
+        if self.named.contains(&said) {
             return Ok(());
         }
         // A collector that decides at this moment has either seen the line, or will be done before the name is used.
         let _shared = shared_lock(&self.root)?;
-        self.write(&line)?;
-        self.named.insert(line);
+        self.write(line)?;
+        self.named.insert(said);
         Ok(())
     }
 
@@ -150,21 +169,6 @@ impl Store {
         self.journal(|journal| journal.used(name))
     }
 
-    /// Writes all that was made to the disk, so that it outlives a crash of the machine too.
-    ///
-    /// It can take as long as the disk needs, so it belongs after the work that somebody waits for.
-    pub fn settle(&self) -> Result<(), Error> {
-        self.writable()?;
-        let count = match self.lease.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
-            Some(journal) if !journal.unsettled.is_empty() => journal.count,
-            _ => return Ok(()),
-        };
-        // Not under the lock: other threads go on meanwhile, and what they make has a later count.
-        let root = File::open(&self.root).map_err(|source| Error::io("open", &self.root, source))?;
-        rustix::fs::syncfs(&root).map_err(|errno| Error::io("sync", &self.root, errno))?;
-        self.journal(|journal| journal.settled(count))
-    }
-
     /// Works on this handle's journal, making it first where there is none.
     pub(crate) fn journal<T>(&self, work: impl FnOnce(&mut Journal) -> Result<T, Error>) -> Result<T, Error> {
         self.writable()?;
@@ -178,40 +182,56 @@ impl Store {
         }
     }
 
-    /// Returns a fresh name on the store's file system that goes with this process.
-    pub(crate) fn temporary(&self) -> Result<PathBuf, Error> {
+    /// Returns a fresh path on the store's file system. What is made there goes with this process, at the latest when
+    /// another one opens the store.
+    pub fn temporary(&self) -> Result<PathBuf, Error> {
         self.journal(|journal| Ok(journal.root.join("tmp").join(&journal.name).join(files::unique())))
     }
 
     /// Cleans up after processes that ended: their temporary files go, what they made is judged.
+    ///
+    /// On a full disk what cannot be done is left for the next one: whoever opens the store may be about to make room.
     pub(crate) fn take_over(&self) -> Result<(), Error> {
         for name in files::names(&self.join("leases"))? {
-            let path = self.join("leases").join(&name);
-            let Some(mut abandoned) = lock_abandoned(&path)? else { continue };
-            let mut text = String::new();
-            abandoned.read_to_string(&mut text).map_err(|source| Error::io("read", &path, source))?;
-            let mut lines = text.lines();
-            let same_boot = lines.next() == Some(boot_id().as_str());
-            for made in unsettled(lines) {
-                if self.was_written_back(made) {
-                    continue;
-                }
-                if same_boot {
-                    self.journal(|journal| journal.owes(made))?;
-                } else {
-                    self.drop_suspect(made)?;
-                }
+            match self.take_over_one(&name) {
+                Err(error) if error.is_full() => tracing::warn!(name, "left to clean up until there is room"),
+                other => other?,
             }
-            files::remove(&self.join("tmp").join(&name))?;
-            files::remove(&path)?;
         }
         Ok(())
     }
 
-    /// Tells whether a thing is so old that the kernel has written it by itself.
-    fn was_written_back(&self, name: &str) -> bool {
-        let time = files::last_used(&self.join(name));
-        time.and_then(|time| time.elapsed().ok()).is_some_and(|age| age > WRITTEN_BACK)
+    fn take_over_one(&self, name: &str) -> Result<(), Error> {
+        let path = self.join("leases").join(name);
+        let Some(mut abandoned) = lock_abandoned(&path)? else { return Ok(()) };
+        let mut text = String::new();
+        abandoned.read_to_string(&mut text).map_err(|source| Error::io("read", &path, source))?;
+        // First, since it makes room. A command of the ended process may still be dying, and write to it.
+        self.discard(&self.join("tmp").join(name))?;
+        let mut lines = text.lines();
+        let same_boot = lines.next() == Some(boot_id().as_str());
+        for made in unsettled(lines) {
+            if made.was_written_back() {
+                continue;
+            }
+            if same_boot {
+                self.journal(|journal| journal.owes(&made))?;
+            } else {
+                self.drop_suspect(made.name)?;
+            }
+        }
+        files::remove(&path)
+    }
+
+    /// Moves a temporary thing out of sight and removes it. What somebody still writes to stays in `trash` for the next
+    /// collection.
+    fn discard(&self, path: &Path) -> Result<(), Error> {
+        if let Some(grave) = files::trash(&self.root, path)?
+            && let Err(error) = files::remove(&grave)
+        {
+            tracing::debug!(%error, "left for the next collection");
+        }
+        Ok(())
     }
 
     fn drop_suspect(&self, name: &str) -> Result<(), Error> {
@@ -234,10 +254,10 @@ impl Store {
         for name in files::names(&self.join("leases"))? {
             let Some(bytes) = files::read_optional(&self.join("leases").join(name))? else { continue };
             let text = String::from_utf8_lossy(&bytes);
-            let names = text
-                .lines()
-                .filter_map(|line| line.strip_prefix("use ").or_else(|| line.strip_prefix("new ")));
-            held.extend(names.map(str::to_owned));
+            let named = text.lines().map(|line| line.split(' ')).filter_map(|mut words| {
+                words.next().filter(|word| matches!(*word, "use" | "new")).and(words.next())
+            });
+            held.extend(named.map(str::to_owned));
         }
         Ok(held)
     }
@@ -245,7 +265,6 @@ impl Store {
 
 /// Locks the file of a process that ended; none where it lives, or where another one was faster.
 fn lock_abandoned(path: &Path) -> Result<Option<File>, Error> {
-    use std::os::unix::fs::MetadataExt;
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -258,17 +277,42 @@ fn lock_abandoned(path: &Path) -> Result<Option<File>, Error> {
     Ok((links > 0).then_some(file))
 }
 
-/// Returns the names that were made and not settled.
-fn unsettled<'a>(lines: impl Iterator<Item = &'a str>) -> BTreeSet<&'a str> {
-    let mut made = BTreeSet::new();
-    for line in lines {
-        match line.split_once(' ') {
-            Some(("new" | "owe", name)) => made.insert(name),
-            Some(("done", name)) => made.remove(name),
-            _ => false,
-        };
+/// Something that an ended process made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Made<'a> {
+    name: &'a str,
+    /// When, in seconds since 1970; 0 where a line is torn.
+    at: u64,
+}
+
+impl Made<'_> {
+    /// Tells whether it is so old that the kernel has written it by itself.
+    fn was_written_back(&self) -> bool {
+        self.at > 0 && seconds_now().checked_sub(self.at).is_some_and(|age| age > WRITTEN_BACK.as_secs())
     }
-    made
+}
+
+fn seconds_now() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |time| time.as_secs())
+}
+
+/// Returns what was made and not settled.
+fn unsettled<'a>(lines: impl Iterator<Item = &'a str>) -> Vec<Made<'a>> {
+    let mut made = BTreeMap::new();
+    for line in lines {
+        let mut words = line.split(' ');
+        match (words.next(), words.next()) {
+            (Some("new" | "owe"), Some(name)) => {
+                let at = words.next().and_then(|at| at.parse().ok()).unwrap_or(0);
+                made.insert(name, at);
+            }
+            (Some("done"), Some(name)) => {
+                made.remove(name);
+            }
+            _ => {}
+        }
+    }
+    made.into_iter().map(|(name, at)| Made { name, at }).collect()
 }
 
 /// Takes the lock under which names are added to leases; the collector takes it alone.

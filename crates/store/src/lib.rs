@@ -22,6 +22,8 @@ mod layers;
 mod lease;
 mod mounts;
 mod records;
+mod room;
+mod settle;
 mod usage;
 mod verify;
 
@@ -37,6 +39,7 @@ pub use id::LayerId;
 pub use layers::{Committed, LayerMeta, LayerWriter};
 pub use mounts::{MountLease, Mounts, Sharing};
 pub use records::{Form, Record};
+pub use room::{Need, Room};
 pub use usage::{Kind, Usage, UsageItem};
 pub use verify::Verified;
 
@@ -80,7 +83,10 @@ impl Store {
             files::make_dir(&root.join(directory))?;
         }
         match files::read_optional(&root.join("version"))? {
-            None => files::write_atomically(root, &root.join("version"), VERSION.as_bytes())?,
+            None => {
+                let temporary = root.join("tmp").join(format!("version-{}", files::unique()));
+                files::write_atomically(&temporary, &root.join("version"), VERSION.as_bytes())?;
+            }
             Some(found) => check_version(root, &found)?,
         }
         let store = Self { root: absolute(root)?, readonly: false, lease: Mutex::new(None) };

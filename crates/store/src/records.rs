@@ -100,13 +100,11 @@ impl Store {
 
     /// Writes a memo.
     pub fn put_memo(&self, name: &str, value: &impl Serialize) -> Result<(), Error> {
-        self.writable()?;
-        files::write_document(&self.root, &self.memo_path(name), value)
+        files::write_document(&self.temporary()?, &self.memo_path(name), value)
     }
 
     fn put_versioned(&self, path: &Path, value: &impl Serialize) -> Result<(), Error> {
-        self.writable()?;
-        files::write_document(&self.root, path, &Versioned { version: VERSION, value })
+        files::write_document(&self.temporary()?, path, &Versioned { version: VERSION, value })
     }
 
     fn record_path(&self, key: &Digest) -> PathBuf {

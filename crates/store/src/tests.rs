@@ -291,8 +291,6 @@ fn what_was_made_before_a_crash_of_the_machine_is_dropped() {
     store.settle().unwrap();
     put_layer(&store, lost, "x");
     put_layer(&store, old, "x");
-    let hour = SystemTime::now() - Duration::from_hours(1);
-    fs::File::open(store.layer_dir(&old)).unwrap().set_modified(hour).unwrap();
     let blob = store.put_blob(b"torn").unwrap();
     drop(store);
     // Another process of the same boot finds all of it, and passes the doubt on.
@@ -304,13 +302,69 @@ fn what_was_made_before_a_crash_of_the_machine_is_dropped() {
     let path = root.join("leases").join(&leases[0]);
     let text = fs::read_to_string(&path).unwrap();
     let (_, rest) = text.split_once('\n').unwrap();
-    fs::write(&path, format!("another boot\n{rest}new blobs/../version\n")).unwrap();
+    // As if the layer had been made an hour ago; that it was used since does not matter.
+    let aged: String = rest
+        .lines()
+        .map(|line| match line.split_once(&old.to_string()) {
+            Some((front, at)) => {
+                let hour_ago = at.trim().parse::<u64>().unwrap() - 3600;
+                format!("{front}{old} {hour_ago}\n")
+            }
+            None => format!("{line}\n"),
+        })
+        .collect();
+    fs::write(&path, format!("another boot\n{aged}new blobs/../version 1\n")).unwrap();
     let after = Store::open(&root).unwrap();
     assert!(after.has_layer(&kept), "it was on the disk");
     assert!(after.has_layer(&old), "the kernel has written it long since");
     assert!(!after.has_layer(&lost) && !after.has_blob(&blob));
     assert!(root.join("version").is_file());
     assert_eq!(files::names(&root.join("leases")).unwrap(), Vec::<String>::new());
+}
+
+#[test]
+fn a_blob_that_cannot_be_used_is_looked_at() {
+    let (_directory, store) = store();
+    let [good, bad] = [b"good", b"evil"].map(|bytes| store.put_blob(bytes).unwrap());
+    fs::write(store.blob_path(&bad), b"worse").unwrap();
+    assert!(store.check_blob(&good).unwrap() && !store.check_blob(&bad).unwrap());
+    assert!(store.has_blob(&good) && !store.has_blob(&bad));
+    assert!(!store.check_blob(&bad).unwrap(), "one that is gone is not whole");
+}
+
+#[test]
+fn settling_beside_work_leaves_nothing_to_do() {
+    let (directory, store) = store();
+    let id = LayerId::step(Digest::of("layer"));
+    assert!(!store.is_unsettled());
+    put_layer(&store, id, "x");
+    assert!(store.is_unsettled());
+    let done = store.settle_beside(|| {
+        put_layer(&store, LayerId::step(Digest::of("other")), "x");
+        7
+    });
+    assert_eq!(done, 7);
+    assert!(!store.is_unsettled() && store.has_layer(&id));
+    drop(store);
+    assert_eq!(files::names(&directory.path().join("store/leases")).unwrap(), Vec::<String>::new());
+}
+
+#[test]
+fn what_is_still_written_to_does_not_keep_others_out() {
+    let (directory, first) = store();
+    let root = directory.path().join("store");
+    let left = first.temporary().unwrap();
+    fs::create_dir_all(left.join("busy")).unwrap();
+    // As a process does that is killed: no destructor runs, and its lock goes.
+    let lease = files::names(&root.join("leases")).unwrap().remove(0);
+    let text = fs::read(root.join("leases").join(&lease)).unwrap();
+    std::mem::forget(first);
+    fs::remove_file(root.join("leases").join(&lease)).unwrap();
+    fs::write(root.join("leases").join(&lease), text).unwrap();
+    let second = Store::open(&root).unwrap();
+    assert!(!left.exists(), "what a dead process left goes when the store is opened");
+    second.collect(&Policy::default(), SystemTime::now()).unwrap();
+    assert_eq!(leftovers(&second), Vec::<String>::new());
 }
 
 #[test]

@@ -95,9 +95,7 @@ impl Store {
 
     /// Returns the bytes that the file system still has for us.
     pub fn free(&self) -> Result<u64, Error> {
-        let stat =
-            rustix::fs::statvfs(&self.root).map_err(|errno| Error::io("look at", &self.root, errno))?;
-        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+        Ok(self.room()?.free)
     }
 
     fn file(&self, items: &mut Vec<UsageItem>, kind: Kind, name: String) {

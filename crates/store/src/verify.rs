@@ -61,6 +61,18 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Reads a blob to its end, and removes it where its bytes are not what its name says. Tells whether it is there, whole.
+    ///
+    /// For whoever could not use it and wants to know whether another copy would help.
+    pub fn check_blob(&self, digest: &Digest) -> Result<bool, Error> {
+        match digest_file(&self.blob_path(digest))? {
+            Some(actual) if actual != *digest => self.evict_blob(digest).map(|()| false),
+            found => Ok(found.is_some()),
+        }
+    }
+}
+
 /// Digests a file; none where it has gone.
 fn digest_file(path: &Path) -> Result<Option<Digest>, Error> {
     let mut file = match File::open(path) {

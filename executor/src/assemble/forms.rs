@@ -3,14 +3,16 @@
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::num::NonZero;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use slipway_oci::compress::{Compression, LayerWriter};
 use slipway_oci::media::Flavour;
-use slipway_store::{Form, LayerId, Store};
+use slipway_store::{Form, LayerId, Need, Store};
 
 use super::AssembleError;
+use crate::engine::Cause;
+use crate::event::{Events, Quiet};
+use crate::room;
 use crate::tree::layer::{self, Options};
 
 /// What decides on a blob's bytes besides the layer.
@@ -68,9 +70,9 @@ impl<'a> Forms<'a> {
         }
         let name = self.shape.name();
         let form = match self.store.form(layer, &name)? {
-            Some(form) if self.store.hold_blob(&form.blob)? => form,
+            Some(form) if self.store.hold_blob(&form.blob)? && self.is_whole(&form) => form,
             _ => {
-                let form = self.make(layer, stage)?;
+                let form = self.make_with_room(layer, stage)?;
                 self.store.put_form(layer, &name, &form)?;
                 form
             }
@@ -79,14 +81,33 @@ impl<'a> Forms<'a> {
         Ok(form)
     }
 
+    /// Tells whether a blob is as long as it was; one that is not is no blob.
+    fn is_whole(&self, form: &Form) -> bool {
+        let whole = self.store.blob_size(&form.blob) == Some(form.size);
+        if !whole && let Err(error) = self.store.evict_blob(&form.blob) {
+            tracing::warn!(%error, "cannot remove a damaged blob");
+        }
+        whole
+    }
+
+    /// Makes a form; where the volume is full, once more with more room.
+    fn make_with_room(&self, layer: &LayerId, stage: &str) -> Result<Form, AssembleError> {
+        let events: Events = Arc::new(Quiet);
+        let mut needs = [Need::Quarter, Need::Everything].into_iter();
+        loop {
+            let error = match self.make(layer, stage) {
+                Err(error) if room::is_full(&Cause::text(&error)) => error,
+                other => return other,
+            };
+            if !needs.next().is_some_and(|need| room::make_more(self.store, need, &events)) {
+                let why = Cause::text(&error);
+                return Err(AssembleError::Full(room::full(why, self.store.root(), vec![])));
+            }
+        }
+    }
+
     fn make(&self, layer: &LayerId, stage: &str) -> Result<Form, AssembleError> {
-        static COUNT: AtomicU64 = AtomicU64::new(0);
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let temporary = self.store.root().join("tmp").join(format!(
-            "form-{}-{number}-{}",
-            std::process::id(),
-            layer.digest().short()
-        ));
+        let temporary = self.store.temporary()?;
         let failed = |source| AssembleError::Output { path: temporary.display().to_string(), source };
         let result = self.write(layer, stage, &temporary);
         if result.is_err() {

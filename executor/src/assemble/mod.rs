@@ -62,6 +62,17 @@ pub enum AssembleError {
     /// The base's layers and diff_ids do not pair up.
     #[error("the base image is damaged")]
     Manifest(#[from] slipway_oci::manifest::ManifestError),
+    /// A packed layer was not what its name says.
+    #[error(
+        "the packed layer {digest} was damaged in the cache, and is removed; build again to make it anew"
+    )]
+    Damaged {
+        /// The digest that it should have.
+        digest: Digest,
+    },
+    /// The store's volume is full.
+    #[error("{0}")]
+    Full(Cause),
     /// A thread died.
     #[error("a background task ended without a result")]
     Died,
@@ -82,7 +93,7 @@ impl AssembleError {
         match self {
             Self::Push(error) => error.is_transient(),
             Self::Base(cause) => cause.is_retryable(),
-            Self::Store(_) | Self::Lost { .. } | Self::Died => true,
+            Self::Store(_) | Self::Lost { .. } | Self::Died | Self::Damaged { .. } => true,
             _ => false,
         }
     }

@@ -200,13 +200,18 @@ impl<'a> Publisher<'a> {
             ready.layers.iter().map(|layer| self.upload(repository, layer, &from)),
         ));
         for ((at, layer), result) in ready.layers.iter().enumerate().zip(results) {
-            match (result, &origin) {
+            let Err(error) = result else { continue };
+            let was_here = self.store.has_blob(&layer.digest);
+            // Not for what passes: a large blob takes a while to read.
+            let is_here = was_here && (error.is_transient() || self.store.check_blob(&layer.digest)?);
+            match &origin {
                 // Nobody has the base's layer: it is fetched now, and only now.
-                (Err(_), Some(origin)) if at < ready.base_layers && !self.store.has_blob(&layer.digest) => {
+                Some(origin) if at < ready.base_layers && !is_here => {
                     self.images.blob(origin, layer).map_err(AssembleError::Base)?;
                     self.remotes.block_on(self.upload(repository, layer, &from))?;
                 }
-                (result, _) => result?,
+                _ if was_here && !is_here => return Err(AssembleError::Damaged { digest: layer.digest }),
+                _ => return Err(error.into()),
             }
         }
         self.remotes.block_on(async {

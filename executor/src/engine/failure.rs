@@ -5,6 +5,7 @@ use std::fmt;
 use slipway_sandbox::Exit as SandboxExit;
 
 use crate::event::StepAt;
+use crate::room::{self, is_full};
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +95,16 @@ pub enum Cause {
     /// The store, the disk, a pod: another try may help.
     #[error("{0}")]
     Infrastructure(String),
+    /// The volume that layers are written to is full.
+    #[error("{why}; {room}")]
+    Full {
+        /// What failed.
+        why: String,
+        /// How full which volume is, and what to do.
+        room: String,
+        /// The last lines of a command's output.
+        tail: Vec<String>,
+    },
     /// The build was stopped.
     #[error("the build was stopped")]
     Cancelled,
@@ -110,6 +121,7 @@ impl Cause {
             Self::Fetch(_) => "FetchFailed",
             Self::Sandbox(_) => "SandboxFailed",
             Self::Infrastructure(_) => "InfrastructureFault",
+            Self::Full { .. } => "DiskFull",
             Self::Cancelled => "Cancelled",
         }
     }
@@ -137,7 +149,11 @@ impl Cause {
 
 impl From<slipway_store::Error> for Cause {
     fn from(error: slipway_store::Error) -> Self {
-        Self::Infrastructure(Self::text(&error))
+        let text = Self::text(&error);
+        match error {
+            slipway_store::Error::Io { path, .. } if is_full(&text) => room::full(text, &path, vec![]),
+            _ => Self::Infrastructure(text),
+        }
     }
 }
 
@@ -162,7 +178,7 @@ impl Failed {
     /// Returns the last lines of the command's output.
     pub fn tail(&self) -> &[String] {
         match &self.cause {
-            Cause::Command { tail, .. } => tail,
+            Cause::Command { tail, .. } | Cause::Full { tail, .. } => tail,
             _ => &[],
         }
     }

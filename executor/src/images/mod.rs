@@ -84,8 +84,8 @@ impl<'a> PulledImages<'a> {
         if self.store.hold_blob(&layer.digest)? {
             return Ok(self.store.blob_path(&layer.digest));
         }
-        let temporary =
-            self.store.root().join("tmp").join(format!("pull-{}-{}", std::process::id(), layer.digest.hex()));
+        // Of this process alone: two pods of one store may have the same process id.
+        let temporary = self.store.temporary()?;
         let guard = Temporary(temporary.clone());
         let file = File::create(&temporary)
             .map_err(|error| Cause::Infrastructure(format!("cannot write a blob: {error}")))?;

@@ -67,8 +67,9 @@ pub(super) fn layers(images: &PulledImages<'_>, image: ImageId) -> Result<Vec<La
         } else {
             let below: Vec<LayerId> = found[..at].iter().flatten().copied().collect();
             let id = LayerId::chain(chains[at]);
-            let blob = images.blob(&reference, &manifest.layers[at])?;
-            over(images, &blob, diff_ids[at], &below, id)?;
+            from_blob(images, &reference, &manifest.layers[at], |blob| {
+                over(images, blob, diff_ids[at], &below, id)
+            })?;
             Some(id)
         };
     }
@@ -104,8 +105,7 @@ fn once(
     if images.store.hold_layer(&id)? {
         return Ok(Some(id));
     }
-    let blob = images.blob(reference, layer)?;
-    let unpacked = alone(images, &blob, diff_id, id)?;
+    let unpacked = from_blob(images, reference, layer, |blob| alone(images, blob, diff_id, id))?;
     if matches!(flight, Flight::Mine(_)) && unpacked {
         let record = Record {
             layer: Some(id),
@@ -117,6 +117,20 @@ fn once(
         images.store.put_record(&key, &record)?;
     }
     Ok(unpacked.then_some(id))
+}
+
+/// Works on a layer's blob. Where that fails since the store's copy is damaged, it is fetched again.
+fn from_blob<T>(
+    images: &PulledImages<'_>,
+    reference: &Reference,
+    layer: &Descriptor,
+    work: impl Fn(&Path) -> Result<T, Cause>,
+) -> Result<T, Cause> {
+    match work(&images.blob(reference, layer)?) {
+        Err(cause @ (Cause::Full { .. } | Cause::Cancelled)) => Err(cause),
+        Err(_) if !images.store.check_blob(&layer.digest)? => work(&images.blob(reference, layer)?),
+        other => other,
+    }
 }
 
 /// Unpacks a layer without anything below. False: that is not possible.

@@ -11,11 +11,12 @@ use std::path::Path;
 use slipway_graph::ir::{Op, StageId};
 use slipway_oci::Digest;
 use slipway_sandbox::{Cancel, Sandbox};
-use slipway_store::{Committed, LayerId, LayerMeta, Mounts, Store};
+use slipway_store::{Committed, LayerId, LayerMeta, LayerWriter, Mounts, Need, Store};
 
 use crate::engine::{Cause, Hands, Made, Permits, StageOutcome, Task};
 use crate::event::Events;
 use crate::inputs::Inputs;
+use crate::room;
 use crate::tree::{LayerStack, Time, TreeError};
 use lent::Lent;
 
@@ -58,23 +59,14 @@ impl Follower for Nobody {}
 
 impl Hands for LocalHands<'_> {
     fn make(&self, task: &Task<'_>, cancel: &Cancel) -> Result<Made, Cause> {
-        let writer = self.store.layer_writer(&task.layer)?;
-        let meta = match &task.step.op {
-            Some(Op::Run(op)) => {
-                let places = RunPlaces { upper: writer.fs(), work: writer.work() };
-                run_command(self, task, op, &places, cancel)?
+        // What did not fit is tried again with more room: a step begins with nothing, so nothing of it was done.
+        for need in [Need::Quarter, Need::Everything] {
+            match self.try_make(task, cancel) {
+                Err(Cause::Full { .. }) if room::make_more(self.store, need, &self.events) => {}
+                other => return other,
             }
-            Some(Op::Copy(op)) => self.copy(task, op, writer.fs(), cancel)?,
-            Some(Op::Workdir(op)) => {
-                let below = self.below(task)?;
-                crate::tree::workdir::workdir(writer.fs(), &below, op, now()).map_err(tree_cause)?;
-                measure(writer.fs())?
-            }
-            None => LayerMeta::default(),
-        };
-        match writer.commit(meta)? {
-            Committed::First | Committed::Lost => Ok(Made { size: meta.size }),
         }
+        self.try_make(task, cancel)
     }
 
     fn content(&self, task: &Task<'_>) -> Result<Option<Digest>, Cause> {
@@ -95,6 +87,32 @@ impl Hands for LocalHands<'_> {
 }
 
 impl LocalHands<'_> {
+    /// Makes a step's layer, as far as there is room.
+    fn try_make(&self, task: &Task<'_>, cancel: &Cancel) -> Result<Made, Cause> {
+        let writer = self.store.layer_writer(&task.layer)?;
+        let judged = |cause| room::judge(cause, writer.fs(), self.store.root());
+        let meta = self.fill(task, &writer, cancel).map_err(judged)?;
+        match writer.commit(meta)? {
+            Committed::First | Committed::Lost => Ok(Made { size: meta.size }),
+        }
+    }
+
+    fn fill(&self, task: &Task<'_>, writer: &LayerWriter<'_>, cancel: &Cancel) -> Result<LayerMeta, Cause> {
+        match &task.step.op {
+            Some(Op::Run(op)) => {
+                let places = RunPlaces { upper: writer.fs(), work: writer.work() };
+                run_command(self, task, op, &places, cancel)
+            }
+            Some(Op::Copy(op)) => self.copy(task, op, writer.fs(), cancel),
+            Some(Op::Workdir(op)) => {
+                let below = self.below(task)?;
+                crate::tree::workdir::workdir(writer.fs(), &below, op, now()).map_err(tree_cause)?;
+                measure(writer.fs())
+            }
+            None => Ok(LayerMeta::default()),
+        }
+    }
+
     /// Returns the tree below a step.
     fn below(&self, task: &Task<'_>) -> Result<LayerStack, Cause> {
         self.inputs.stack(task.below)

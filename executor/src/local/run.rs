@@ -15,6 +15,7 @@ use super::output::Lines;
 use super::{LocalHands, files, tree_cause};
 use crate::engine::{Cause, Task};
 use crate::event::Stream;
+use crate::room;
 use crate::tree::users;
 
 /// Where a command's changes go.
@@ -105,8 +106,10 @@ pub fn run_command(
         if cancel.is_cancelled() {
             return Err(Cause::Cancelled);
         }
-        return Err(foreign(&task.stage.platform, &ended, &tail)
-            .unwrap_or_else(|| Cause::Command { exit: ended.exit.into(), tail }));
+        // Asked while what the command wrote is still there.
+        let cause = foreign(&task.stage.platform, &ended, &tail)
+            .unwrap_or_else(|| Cause::Command { exit: ended.exit.into(), tail });
+        return Err(room::judge(cause, places.upper, hands.store.root()));
     }
     let pruned = crate::tree::diff::prune(places.upper, &base).map_err(tree_cause)?;
     Ok(LayerMeta { size: pruned.bytes, entries: pruned.entries, diff_id: None })

@@ -87,9 +87,7 @@ impl Planner<'_> {
                 .map_err(|problems| PlanError::Dockerfile { problems })?;
             let needs = match lowered {
                 Lowered::Ready(graph) => {
-                    if let Err(error) = self.hashes.save(&hashes_file(self.store)) {
-                        tracing::warn!(%error, "cannot keep the digests of the context's files");
-                    }
+                    self.keep_hashes();
                     return Ok(*graph);
                 }
                 Lowered::Needs(needs) => needs,
@@ -103,6 +101,16 @@ impl Planner<'_> {
             self.learn(&needs, &mut known).map_err(PlanError::Fact)?;
         }
         Err(PlanError::Endless)
+    }
+}
+
+impl Planner<'_> {
+    fn keep_hashes(&self) {
+        let saved = self.store.temporary().map_err(std::io::Error::other);
+        let saved = saved.and_then(|temporary| self.hashes.save(&hashes_file(self.store), &temporary));
+        if let Err(error) = saved {
+            tracing::warn!(%error, "cannot keep the digests of the context's files");
+        }
     }
 }
 

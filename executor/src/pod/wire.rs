@@ -98,6 +98,7 @@ pub enum WireCause {
     Fetch(String),
     Sandbox(String),
     Infrastructure(String),
+    Full { why: String, room: String, tail: Vec<String> },
     Cancelled,
 }
 
@@ -123,6 +124,7 @@ impl From<Cause> for WireCause {
             Cause::Fetch(text) => Self::Fetch(text),
             Cause::Sandbox(text) => Self::Sandbox(text),
             Cause::Infrastructure(text) => Self::Infrastructure(text),
+            Cause::Full { why, room, tail } => Self::Full { why, room, tail },
             Cause::Cancelled => Self::Cancelled,
         }
     }
@@ -139,6 +141,7 @@ impl From<WireCause> for Cause {
             WireCause::Fetch(text) => Self::Fetch(text),
             WireCause::Sandbox(text) => Self::Sandbox(text),
             WireCause::Infrastructure(text) => Self::Infrastructure(text),
+            WireCause::Full { why, room, tail } => Self::Full { why, room, tail },
             WireCause::Cancelled => Self::Cancelled,
         }
     }

@@ -4,6 +4,7 @@
 //! which names are one file. Times do not count. Everything is written with its length, so that no two selections can look
 //! the same by running together.
 
+mod found;
 mod gather;
 mod hashes;
 
@@ -19,12 +20,9 @@ use super::source::{Rules, Source, base_name};
 
 pub use hashes::Hashes;
 
-/// As many files as are listed one by one; of larger selections, directories are.
-const LISTED: usize = 2000;
-
 /// Digests what a selection copies.
 pub fn digest(source: &Source<'_>, selection: &Selection) -> Result<ContentFact, TreeError> {
-    digest_with(source, selection, &Hashes::default())
+    digest_with(source, selection, &Hashes::forgetful())
 }
 
 /// Like [`digest`], but does not read again what is known and has not changed since.
@@ -38,7 +36,7 @@ pub fn digest_with(
             TreeError::Exclude { pattern: selection.exclude.join(","), reason: error.to_string() }
         })?;
     let exclude = Rules::new(Some(&exclude));
-    let found = gather::Found::default();
+    let found = found::Found::default();
     pool::with_pool(pool::threads(), |pool| {
         let mut gather = gather::Gather::new(source, hashes, pool, &found);
         if selection.parents {
@@ -53,5 +51,5 @@ pub fn digest_with(
         }
         gather.finish()
     })?;
-    Ok(found.sum(LISTED))
+    Ok(found.sum())
 }

@@ -51,8 +51,7 @@ fn directory(
     let before = upper.meta().map_err(failed)?.mtime;
     let dropped = pruned.dropped;
     let mut left = false;
-    for listed in upper.list().map_err(failed)? {
-        let name = listed.name.as_os_str();
+    for (name, _) in upper.list().map_err(failed)?.iter() {
         let looked = upper.stat(name).map_err(|source| TreeError::at("look at", path, name, source))?;
         let Some(meta) = looked else { continue };
         let below = match lower {

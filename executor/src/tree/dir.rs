@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{self, AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, Uid};
 use rustix::io::Errno;
 
+use super::listing::Listing;
 use super::meta::{Kind, Meta, Time};
 use super::{Owner, owners};
 
@@ -21,15 +22,6 @@ use super::{Owner, owners};
 #[derive(Debug)]
 pub struct Dir {
     fd: OwnedFd,
-}
-
-/// What a listing says of a name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listed {
-    /// The name.
-    pub name: OsString,
-    /// What it is, where the file system says so in the listing.
-    pub kind: Option<Kind>,
 }
 
 const DIRECTORY: OFlags =
@@ -77,21 +69,20 @@ impl Dir {
     }
 
     /// Lists the names, sorted by bytes, without `.` and `..`.
-    pub fn list(&self) -> io::Result<Vec<Listed>> {
+    pub fn list(&self) -> io::Result<Listing> {
         // A descriptor of its own, since the position in the listing belongs to it.
         let fd = fs::openat(&self.fd, ".", DIRECTORY, Mode::empty())?;
         let mut buffer = Vec::with_capacity(1 << 15);
         let mut raw = fs::RawDir::new(fd, buffer.spare_capacity_mut());
-        let mut listed = Vec::new();
+        let mut listed = Listing::default();
         while let Some(entry) = raw.next() {
             let entry = entry?;
             let name = entry.file_name().to_bytes();
             if name != b"." && name != b".." {
-                let name = OsStr::from_bytes(name).to_owned();
-                listed.push(Listed { name, kind: kind_of(entry.file_type()) });
+                listed.push(name, kind_of(entry.file_type()))?;
             }
         }
-        listed.sort_unstable_by(|a, b| a.name.as_bytes().cmp(b.name.as_bytes()));
+        listed.sort();
         Ok(listed)
     }
 
@@ -170,8 +161,8 @@ impl Dir {
             other => return other,
         }
         let child = self.enter(name)?;
-        for entry in child.list()? {
-            child.remove_all(&entry.name)?;
+        for (name, _) in child.list()?.iter() {
+            child.remove_all(name)?;
         }
         self.remove_dir(name)
     }

@@ -61,8 +61,8 @@ impl Walk {
         }
         let failed = |source| TreeError::io("inspect", path, source);
         self.done.scrubbed += xattr::scrub(dir, true).map_err(failed)?;
-        for listed in dir.list().map_err(failed)? {
-            self.name(dir, path, &listed.name, depth)?;
+        for (name, _) in dir.list().map_err(failed)?.iter() {
+            self.name(dir, path, name, depth)?;
         }
         Ok(())
     }

@@ -1,6 +1,5 @@
 //! A layer's directory, or a whole tree, as an archive: sorted, each path once, the same bytes for the same files.
 
-use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::io::Write;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -9,6 +8,7 @@ use std::path::Path;
 use slipway_oci::archive::{Entry, Kind as Type, Mtime, Whiteout, Writer};
 
 use super::meta::{Kind, Meta};
+use super::names::Names;
 use super::stack::{LayerStack, Node, UnionDir};
 use super::{TreeError, xattr};
 
@@ -54,7 +54,7 @@ fn run<W: Write>(
         out: Writer::new(out),
         options,
         marks,
-        names: HashMap::new(),
+        names: Names::default(),
         done: Written::default(),
         path: Vec::new(),
     };
@@ -84,7 +84,7 @@ struct Walk<'a, W: Write> {
     /// Whether 0:0 devices and opaque directories are overlayfs's marks.
     marks: bool,
     /// Files with several names: the first one, which the walk's order decides.
-    names: HashMap<(u64, u64), Vec<u8>>,
+    names: Names,
     done: Written,
     path: Vec<u8>,
 }
@@ -92,14 +92,14 @@ struct Walk<'a, W: Write> {
 impl<W: Write> Walk<'_, W> {
     fn directory(&mut self, dir: &UnionDir) -> Result<(), TreeError> {
         let length = self.path.len();
-        for (name, _) in dir.list()? {
+        for (name, _) in dir.list()?.iter() {
             // What has gone since the listing is not there.
-            let Some(node) = dir.get(&name)? else { continue };
+            let Some(node) = dir.get(name)? else { continue };
             if length > 0 {
                 self.path.push(b'/');
             }
             self.path.extend_from_slice(name.as_bytes());
-            self.node(dir, &name, &node)?;
+            self.node(dir, name, &node)?;
             self.path.truncate(length);
         }
         Ok(())
@@ -147,12 +147,12 @@ impl<W: Write> Walk<'_, W> {
 
     fn file(&mut self, dir: &UnionDir, name: &OsStr, node: &Node) -> Result<(), TreeError> {
         if node.meta.nlink > 1 {
-            let key = (node.meta.dev, node.meta.ino);
-            if let Some(first) = self.names.get(&key) {
-                let entry = self.entry(&node.meta, Type::Hardlink { target: first.clone() });
+            let directory = self.path.len() - name.len();
+            if let Some((directory, first)) = self.names.first(&node.meta, &self.path[..directory], name) {
+                let target = directory.join(first).into_os_string().into_vec();
+                let entry = self.entry(&node.meta, Type::Hardlink { target });
                 return self.append(&entry);
             }
-            self.names.insert(key, self.path.clone());
         }
         let mut file = dir.open_file(name, node)?;
         let xattrs = xattr::read(&file)

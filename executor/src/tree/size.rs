@@ -24,14 +24,14 @@ pub fn of(stack: &LayerStack) -> Result<Size, TreeError> {
 
 /// Goes down one directory at a time, so that only those of one path are open.
 fn add(dir: &UnionDir, size: &mut Size, seen: &mut HashSet<(u64, u64)>) -> Result<(), TreeError> {
-    for (name, kind) in dir.list()? {
+    for (name, kind) in dir.list()?.iter() {
         size.entries += 1;
         if kind.is_some_and(|kind| !matches!(kind, Kind::File | Kind::Directory)) {
             continue;
         }
-        let Some(node) = dir.get(&name)? else { continue };
+        let Some(node) = dir.get(name)? else { continue };
         match node.meta.kind {
-            Kind::Directory => add(&dir.enter_node(&name, &node)?, size, seen)?,
+            Kind::Directory => add(&dir.enter_node(name, &node)?, size, seen)?,
             Kind::File if node.meta.nlink < 2 || seen.insert((node.meta.dev, node.meta.ino)) => {
                 size.bytes += node.meta.size;
             }

@@ -176,12 +176,12 @@ fn match_below(
     pattern: &PathPattern,
     found: &mut Vec<PathBuf>,
 ) -> Result<(), TreeError> {
-    for (name, _) in dir.list()? {
-        let path = below.join(&name);
+    for (name, _) in dir.list()?.iter() {
+        let path = below.join(name);
         if pattern.matches(&text(&path)) {
             found.push(path);
         } else if depth > 1
-            && let Some(child) = dir.enter(&name)?
+            && let Some(child) = dir.enter(name)?
         {
             match_below(&child, &path, depth - 1, pattern, found)?;
         }
@@ -191,8 +191,8 @@ fn match_below(
 
 /// Tells whether anything below an ignored directory is wanted.
 fn holds_anything(dir: &UnionDir, path: &Path, rules: &Rules<'_>) -> Result<bool, TreeError> {
-    for (name, _) in dir.list()? {
-        let child = path.join(&name);
+    for (name, _) in dir.list()?.iter() {
+        let child = path.join(name);
         let rules = rules.down(&child);
         if !rules.ignored() {
             return Ok(true);

@@ -112,7 +112,7 @@ impl LayerStack {
     pub fn read_dir(&self, path: &Path) -> Result<Option<Vec<OsString>>, TreeError> {
         let Some(place) = self.find(path, true)? else { return Ok(None) };
         match place.into_dir()? {
-            Some(dir) => Ok(Some(dir.list()?.into_iter().map(|(name, _)| name).collect())),
+            Some(dir) => Ok(Some(dir.list()?.iter().map(|(name, _)| name.to_owned()).collect())),
             None => Ok(None),
         }
     }

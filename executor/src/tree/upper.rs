@@ -234,6 +234,18 @@ impl Spot {
         Ok(meta.is_whiteout())
     }
 
+    /// Makes room for a name that is no directory. False where the tree has a directory there, which then stays.
+    pub fn clear_for_file(&self, name: &OsStr) -> Result<bool, TreeError> {
+        match self.stat(name)? {
+            Some(meta) if meta.is_dir() => Ok(false),
+            Some(_) => {
+                let removed = self.dir.unlink(name);
+                removed.map_err(|source| TreeError::at("remove", &self.path, name, source)).map(|()| true)
+            }
+            None => Ok(!self.below(name)?.is_some_and(|(_, node)| node.meta.is_dir())),
+        }
+    }
+
     /// Sets owner, mode and attributes of the directory itself.
     pub fn set_meta(&self, owner: Owner, mode: u32, xattrs: &xattr::Xattrs) -> Result<(), TreeError> {
         dir::set_owner_and_mode(&*self.dir, owner, mode)

@@ -1,153 +1,32 @@
 //! The walk that gathers what is copied, in the order of a copy.
 
-use std::collections::{BTreeMap, HashMap};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
-use sha2::{Digest as _, Sha256};
-use slipway_graph::ContentFact;
-use slipway_oci::Digest;
-
+use super::found::{Content, Entry, Found};
 use super::hashes::Hashes;
 use crate::tree::TreeError;
 use crate::tree::dir::Dir;
 use crate::tree::meta::{Kind, Meta};
+use crate::tree::names::Names;
 use crate::tree::pool::{Job, Pool};
 use crate::tree::source::{Front, Here, Rules, Selected, Source, Wanted};
 use crate::tree::stack::{Node, UnionDir};
 use crate::tree::xattr::Xattrs;
 
-/// Written at the front of every digest: another way of digesting gives other keys.
-const VERSION: &[u8] = b"slipway content 1";
 /// As many files as are handed to a thread at once.
 const BATCH: usize = 64;
 /// Files from this size on go by themselves.
 const LARGE: u64 = 1 << 20;
 
-/// All that was found.
-#[derive(Default)]
-pub(super) struct Found {
-    list: Mutex<List>,
-}
-
-#[derive(Default)]
-struct List {
-    /// In order. There may be a million of them, so each is small.
-    entries: Vec<Entry>,
-    /// Where selected things are in the tree.
-    tops: Vec<PathBuf>,
-}
-
-struct Entry {
-    /// Below the selection.
-    path: Box<Path>,
-    /// Below which of [`List::tops`].
-    top: u32,
-    is_dir: bool,
-    header: Box<[u8]>,
-    /// Of a file's bytes and attributes; filled in by the threads.
-    content: Option<Digest>,
-}
-
-impl Found {
-    fn lock(&self) -> MutexGuard<'_, List> {
-        self.list.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Begins a selected thing.
-    fn begin(&self, top: PathBuf) -> u32 {
-        let mut list = self.lock();
-        list.tops.push(top);
-        list.tops.len() as u32 - 1
-    }
-
-    fn push(&self, entry: Entry) -> usize {
-        let entries = &mut self.lock().entries;
-        entries.push(entry);
-        entries.len() - 1
-    }
-
-    /// Sums up.
-    pub(super) fn sum(self, listed: usize) -> ContentFact {
-        let list = self.list.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let mut hash = Sha256::new();
-        hash.update(VERSION);
-        for entry in &list.entries {
-            framed(&mut hash, entry.path.as_os_str().as_bytes());
-            framed(&mut hash, &entry.header);
-            framed(&mut hash, entry.content.as_ref().map_or(&[][..], |digest| digest.bytes()));
-        }
-        let digest = Digest::from_bytes(hash.finalize().into());
-        let files = list.entries.iter().filter(|entry| !entry.is_dir).count();
-        let files = if files <= listed { list.files() } else { list.by_directory(listed) };
-        ContentFact { digest, files }
-    }
-}
-
-fn framed(hash: &mut Sha256, bytes: &[u8]) {
-    hash.update((bytes.len() as u64).to_le_bytes());
-    hash.update(bytes);
-}
-
-impl Entry {
-    fn digest(&self) -> Digest {
-        let mut hash = Sha256::new();
-        framed(&mut hash, &self.header);
-        framed(&mut hash, self.content.as_ref().map_or(&[][..], |digest| digest.bytes()));
-        Digest::from_bytes(hash.finalize().into())
-    }
-}
-
-impl List {
-    /// Returns an entry's path in the tree, for people; a directory's ends with a slash.
-    fn shown(&self, entry: &Entry) -> String {
-        let top = &self.tops[entry.top as usize];
-        let path = if entry.path.as_os_str().is_empty() { top.clone() } else { top.join(&entry.path) };
-        let slash = if entry.is_dir { "/" } else { "" };
-        format!("{}{slash}", path.to_string_lossy())
-    }
-
-    fn files(&self) -> Vec<(String, Digest)> {
-        let files = self.entries.iter().filter(|entry| !entry.is_dir);
-        let mut files: Vec<_> = files.map(|entry| (self.shown(entry), entry.digest())).collect();
-        files.sort();
-        files.dedup();
-        files
-    }
-
-    /// Sums up by directory: as deep as the limit allows.
-    fn by_directory(&self, listed: usize) -> Vec<(String, Digest)> {
-        for depth in (1..=4).rev() {
-            let mut sums: BTreeMap<String, Sha256> = BTreeMap::new();
-            for entry in &self.entries {
-                let shown = self.shown(entry);
-                if shown == "/" {
-                    continue;
-                }
-                let mut parts: Vec<&str> = shown.trim_end_matches('/').split('/').collect();
-                let whole = parts.len() <= depth && !entry.is_dir;
-                parts.truncate(depth);
-                let name = if whole { shown.clone() } else { parts.join("/") + "/" };
-                let hash = sums.entry(name).or_default();
-                framed(hash, shown.as_bytes());
-                framed(hash, entry.digest().bytes());
-            }
-            if sums.len() <= listed || depth == 1 {
-                let sums = sums.into_iter().take(listed);
-                return sums.map(|(name, hash)| (name, Digest::from_bytes(hash.finalize().into()))).collect();
-            }
-        }
-        Vec::new()
-    }
-}
-
 /// Files of one directory to read.
 pub(super) struct Batch<'a> {
     dir: Arc<Dir>,
     path: PathBuf,
-    files: Vec<(usize, OsString, Meta)>,
+    /// With their numbers in what was found.
+    files: Vec<(u64, OsString, Meta)>,
     bytes: u64,
     hashes: &'a Hashes,
     found: &'a Found,
@@ -156,14 +35,12 @@ pub(super) struct Batch<'a> {
 impl Job for Batch<'_> {
     fn run(self) -> Result<(), TreeError> {
         let mut digests = Vec::with_capacity(self.files.len());
-        for (index, name, meta) in &self.files {
+        for (number, name, meta) in &self.files {
             let digest = self.hashes.read(&self.dir, name, meta);
-            digests.push((*index, digest.map_err(|source| TreeError::at("read", &self.path, name, source))?));
+            digests
+                .push((*number, digest.map_err(|source| TreeError::at("read", &self.path, name, source))?));
         }
-        let entries = &mut self.found.lock().entries;
-        for (index, digest) in digests {
-            entries[index].content = Some(digest);
-        }
+        self.found.read(digests);
         Ok(())
     }
 }
@@ -185,7 +62,7 @@ pub(super) struct Gather<'a, 'p> {
     levels: Vec<Level>,
     batch: Option<Batch<'a>>,
     /// Files with several names in one source: the first of them.
-    names: HashMap<(u64, u64), PathBuf>,
+    names: Names,
     /// Which selected thing this is.
     top: u32,
 }
@@ -197,7 +74,7 @@ impl<'a, 'p> Gather<'a, 'p> {
         pool: &'p Pool<Batch<'a>>,
         found: &'a Found,
     ) -> Self {
-        Self { source, hashes, pool, found, levels: Vec::new(), batch: None, names: HashMap::new(), top: 0 }
+        Self { source, hashes, pool, found, levels: Vec::new(), batch: None, names: Names::default(), top: 0 }
     }
 
     /// Gathers what a pattern selected. A file goes by the name that it gets, a directory's contents go by their own.
@@ -224,7 +101,7 @@ impl<'a, 'p> Gather<'a, 'p> {
         let Some(dir) = place.clone().into_dir()? else { return Ok(()) };
         // The directory itself: its contents go to the destination, its own metadata does not.
         self.begin(&in_tree);
-        self.push(PathBuf::new(), true, b"directory".to_vec(), None);
+        self.push(PathBuf::new(), true, b"directory".to_vec(), Content::None);
         self.levels = vec![Level { dir, below: PathBuf::new(), meta, counted: true }];
         self.contents(&Here { in_tree, ignore, below: PathBuf::new(), exclude: exclude.clone() })
     }
@@ -265,22 +142,21 @@ impl<'a, 'p> Gather<'a, 'p> {
         self.top = self.found.begin(top.to_owned());
     }
 
-    fn push(&self, path: PathBuf, is_dir: bool, header: Vec<u8>, content: Option<Digest>) -> usize {
-        let (path, header) = (path.into_boxed_path(), header.into_boxed_slice());
+    fn push(&self, path: PathBuf, is_dir: bool, header: Vec<u8>, content: Content) -> u64 {
         self.found.push(Entry { path, top: self.top, is_dir, header, content })
     }
 
     fn contents(&mut self, here: &Here<'_>) -> Result<(), TreeError> {
         let dir = self.levels[self.levels.len() - 1].dir.clone();
-        for (name, kind) in dir.list()? {
-            let child = here.down(&name);
+        for (name, kind) in dir.list()?.iter() {
+            let child = here.down(name);
             let left_out = child.left_out();
             if left_out && (kind.is_some_and(|kind| kind != Kind::Directory) || child.can_skip()) {
                 continue;
             }
-            let Some(node) = dir.get(&name)? else { continue };
+            let Some(node) = dir.get(name)? else { continue };
             if node.meta.is_dir() {
-                self.enter(&dir, &name, &node, &child)?;
+                self.enter(&dir, name, &node, &child)?;
                 if !left_out {
                     self.count_levels()?;
                 }
@@ -288,7 +164,7 @@ impl<'a, 'p> Gather<'a, 'p> {
                 self.levels.pop();
             } else if !left_out {
                 self.count_levels()?;
-                self.file(&dir, &name, &node, child.below)?;
+                self.file(&dir, name, &node, child.below)?;
             }
         }
         Ok(())
@@ -303,7 +179,7 @@ impl<'a, 'p> Gather<'a, 'p> {
         let dir = self.levels[self.levels.len() - 1].dir.clone();
         let names: Vec<OsString> = match front.only() {
             Some(name) => vec![name.into()],
-            None => dir.list()?.into_iter().map(|(name, _)| name).collect(),
+            None => dir.list()?.iter().map(|(name, _)| name.to_owned()).collect(),
         };
         let mut found = false;
         for name in names {
@@ -352,7 +228,7 @@ impl<'a, 'p> Gather<'a, 'p> {
             let level = &self.levels[index];
             let mut header = self.header(&level.meta, b'd');
             put_xattrs(&mut header, &level.dir.xattrs()?);
-            self.push(level.below.clone(), true, header, None);
+            self.push(level.below.clone(), true, header, Content::None);
         }
         Ok(())
     }
@@ -363,16 +239,20 @@ impl<'a, 'p> Gather<'a, 'p> {
             Kind::File => {
                 let mut header = self.header(meta, b'f');
                 if meta.nlink > 1 {
-                    let first = self.names.entry((meta.dev, meta.ino)).or_insert_with(|| below.clone());
-                    if *first != below {
+                    let directory = below.parent().unwrap_or(Path::new("")).as_os_str().as_bytes();
+                    let last = below.file_name().unwrap_or_default();
+                    if let Some((directory, first)) = self.names.first(meta, directory, last) {
                         header.push(b'h');
-                        put(&mut header, first.as_os_str().as_bytes());
+                        put(&mut header, directory.join(first).as_os_str().as_bytes());
                     }
                 }
                 header.extend_from_slice(&meta.size.to_le_bytes());
-                let known = self.hashes.known(meta);
-                let index = self.push(below, false, header, known);
-                return if known.is_some() { Ok(()) } else { self.read(dir, name, node, index) };
+                if let Some(known) = self.hashes.known(meta) {
+                    self.push(below, false, header, Content::Is(known));
+                    return Ok(());
+                }
+                let number = self.push(below, false, header, Content::Awaited);
+                return self.read(dir, name, node, number);
             }
             Kind::Symlink => {
                 let mut header = self.header(meta, b'l');
@@ -388,7 +268,7 @@ impl<'a, 'p> Gather<'a, 'p> {
                 header
             }
         };
-        self.push(below, false, header, None);
+        self.push(below, false, header, Content::None);
         Ok(())
     }
 
@@ -403,7 +283,7 @@ impl<'a, 'p> Gather<'a, 'p> {
         header
     }
 
-    fn read(&mut self, dir: &UnionDir, name: &OsStr, node: &Node, index: usize) -> Result<(), TreeError> {
+    fn read(&mut self, dir: &UnionDir, name: &OsStr, node: &Node, number: u64) -> Result<(), TreeError> {
         let Some(part) = dir.part(node) else { return Ok(()) };
         let same = self.batch.as_ref().is_some_and(|batch| Arc::ptr_eq(&batch.dir, part));
         if !same {
@@ -418,7 +298,7 @@ impl<'a, 'p> Gather<'a, 'p> {
             hashes,
             found,
         });
-        batch.files.push((index, name.to_owned(), node.meta));
+        batch.files.push((number, name.to_owned(), node.meta));
         batch.bytes += node.meta.size;
         if batch.files.len() >= BATCH || batch.bytes >= LARGE { self.flush() } else { Ok(()) }
     }

@@ -1,12 +1,12 @@
 //! `--parents`: the source's directories are made again below the destination, from the pivot `/./` on.
 
-use std::ffi::OsString;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use super::Copier;
 use super::tree::{Descent, Level};
 use crate::tree::TreeError;
-use crate::tree::meta::Kind;
+use crate::tree::listing::Listing;
 use crate::tree::source::{Front, Here, Rules, Source, Wanted};
 
 impl Copier<'_, '_> {
@@ -57,23 +57,26 @@ impl Copier<'_, '_> {
         front: &Front<'_>,
     ) -> Result<bool, TreeError> {
         let from = descent.levels[descent.levels.len() - 1].from.clone();
-        let names: Vec<(OsString, Option<Kind>)> = match front.only() {
-            Some(name) => vec![(name.into(), None)],
-            None => from.list()?,
-        };
+        let mut names = Listing::default();
+        match front.only() {
+            Some(name) => names
+                .push(name.as_bytes(), None)
+                .map_err(|source| TreeError::at("look at", from.path(), OsStr::new(name), source))?,
+            None => names = from.list()?,
+        }
         let mut found = false;
-        for (name, _) in names {
-            let child = here.down(&name);
+        for (name, _) in names.iter() {
+            let child = here.down(name);
             let matched = include.down(&child.below);
             let left_out = child.left_out();
             if left_out && child.can_skip() {
                 continue;
             }
-            let Some(node) = from.get(&name)? else { continue };
+            let Some(node) = from.get(name)? else { continue };
             if node.meta.is_dir() {
-                let below = from.enter_node(&name, &node)?;
+                let below = from.enter_node(name, &node)?;
                 // Parents on the way keep what an existing destination has; what is matched overwrites it.
-                descent.levels.push(Level::new(below, name, node.meta, matched.ignored()));
+                descent.levels.push(Level::new(below, name.to_owned(), node.meta, matched.ignored()));
                 if matched.ignored() {
                     found = true;
                     if !left_out {
@@ -88,7 +91,7 @@ impl Copier<'_, '_> {
             } else if matched.ignored() && !left_out {
                 found = true;
                 self.realize(descent)?;
-                self.file(descent, &name, &node, &name)?;
+                self.file(descent, name, &node, name)?;
             }
         }
         Ok(found)

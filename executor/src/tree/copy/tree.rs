@@ -1,14 +1,14 @@
 //! Copying what was selected: a file, or a directory's contents.
 
-use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Copier;
 use super::file::{Batch, FileCopy};
 use crate::tree::meta::{Kind, Meta};
-use crate::tree::pool::Job;
+use crate::tree::names::Names;
 use crate::tree::source::{Here, Rules, Selected, Source, base_name};
 use crate::tree::stack::{Node, UnionDir};
 use crate::tree::upper::{Fresh, Spot, split};
@@ -18,9 +18,6 @@ use crate::tree::{Owner, TreeError};
 const BATCH: usize = 64;
 /// A file from this size on is a batch of its own.
 const LARGE: u64 = 1 << 20;
-
-/// Files with several names: where the first of them went. Paths, since an open directory for each would be too many.
-type Names = HashMap<(u64, u64), PathBuf>;
 
 /// A directory on the way down. It is made when something in it is, since an excluded directory may hold what is wanted.
 pub(super) struct Level {
@@ -39,6 +36,7 @@ pub(super) struct Level {
 pub(super) struct Descent {
     pub(super) owner: Option<Owner>,
     pub(super) levels: Vec<Level>,
+    /// Files with several names: where the first of them went.
     names: Names,
 }
 
@@ -54,7 +52,7 @@ impl Level {
 
 impl Descent {
     pub(super) fn new(owner: Option<Owner>) -> Self {
-        Self { owner, levels: Vec::new(), names: HashMap::new() }
+        Self { owner, levels: Vec::new(), names: Names::default() }
     }
 }
 
@@ -106,18 +104,18 @@ impl Copier<'_, '_> {
     /// Copies what is in the deepest level's directory.
     pub(super) fn contents(&mut self, descent: &mut Descent, here: &Here<'_>) -> Result<(), TreeError> {
         let from = descent.levels[descent.levels.len() - 1].from.clone();
-        for (name, kind) in from.list()? {
-            let child = here.down(&name);
+        for (name, kind) in from.list()?.iter() {
+            let child = here.down(name);
             let left_out = child.left_out();
             // Asked before the file is looked at: an ignored `node_modules` costs nothing.
             if left_out && (kind.is_some_and(|kind| kind != Kind::Directory) || child.can_skip()) {
                 continue;
             }
             // What has gone since the listing is not there.
-            let Some(node) = from.get(&name)? else { continue };
+            let Some(node) = from.get(name)? else { continue };
             if node.meta.is_dir() {
-                let below = from.enter_node(&name, &node)?;
-                descent.levels.push(Level::new(below, name, node.meta, true));
+                let below = from.enter_node(name, &node)?;
+                descent.levels.push(Level::new(below, name.to_owned(), node.meta, true));
                 if !left_out {
                     self.realize(descent)?;
                 }
@@ -126,7 +124,7 @@ impl Copier<'_, '_> {
                 descent.levels.pop();
             } else if !left_out {
                 self.realize(descent)?;
-                self.file(descent, &name, &node, &name)?;
+                self.file(descent, name, &node, name)?;
             }
         }
         Ok(())
@@ -183,14 +181,13 @@ impl Copier<'_, '_> {
         let (owner, mode) = (options.owner_of(&node.meta, descent.owner), options.mode_of(&node.meta));
         let last = descent.levels.len() - 1;
         let Some(spot) = descent.levels[last].spot.clone() else { return Ok(()) };
-        if spot.get(target)?.is_some_and(|there| there.meta.is_dir()) {
+        if !spot.clear_for_file(target)? {
             return Err(TreeError::FileOverDirectory { path: spot.path().join(target) });
         }
-        spot.clear(target)?;
         let meta = &node.meta;
         let failed = |source| TreeError::at("make", spot.path(), target, source);
         let to = spot.dir();
-        let level = &mut descent.levels[last];
+        let level = &descent.levels[last];
         match meta.kind {
             Kind::File => {
                 let Some(dir) = level.from.part(node) else { return Ok(()) };
@@ -201,8 +198,12 @@ impl Copier<'_, '_> {
                 let (dir, from, to) = (Arc::clone(dir), name.to_owned(), target.to_owned());
                 let file = FileCopy { dir, from, to, owner, mode, time: meta.mtime, share };
                 if meta.nlink > 1 {
-                    return self.with_names(descent, (meta.dev, meta.ino), file, &spot);
+                    let directory = spot.path().as_os_str().as_bytes();
+                    if let Some((parent, first)) = descent.names.first(meta, directory, target) {
+                        return self.link(descent, &parent, &first, &spot, target);
+                    }
                 }
+                let level = &mut descent.levels[last];
                 level.bytes += meta.size;
                 level.files.push(file);
                 if level.files.len() >= BATCH || level.bytes >= LARGE {
@@ -225,27 +226,31 @@ impl Copier<'_, '_> {
         owned.and_then(|()| to.set_time(target, meta.mtime)).map_err(failed)
     }
 
-    /// Copies a file that has several names: the first is copied at once, the others become names of the copy.
-    fn with_names(
+    /// Gives a file that was copied already another name.
+    fn link(
         &mut self,
         descent: &mut Descent,
-        key: (u64, u64),
-        file: FileCopy,
+        parent: &Path,
+        first: &Path,
         spot: &Spot,
+        name: &OsStr,
     ) -> Result<(), TreeError> {
-        let path = spot.path().join(&file.to);
-        if let Some((parent, first)) = descent.names.get(&key).and_then(|first| split(first)) {
-            let linked = self.upper.dir(&parent).and_then(|dir| spot.dir().link_from(&dir, &first, &file.to));
-            return linked.map_err(|source| TreeError::io("link", path, source));
+        for level in &mut descent.levels {
+            self.flush_level(level)?;
         }
-        descent.names.insert(key, path);
-        Batch { to: Arc::clone(spot.dir()), path: spot.path().to_owned(), files: vec![file] }.run()
+        self.pool.drain()?;
+        let dir = self.upper.dir(parent);
+        let linked = dir.and_then(|dir| spot.dir().link_from(&dir, first.as_os_str(), name));
+        linked.map_err(|source| TreeError::at("link", spot.path(), name, source))
     }
 
     /// Hands what is collected of the deepest directory to the threads.
     pub(super) fn flush(&mut self, descent: &mut Descent) -> Result<(), TreeError> {
         let last = descent.levels.len() - 1;
-        let level = &mut descent.levels[last];
+        self.flush_level(&mut descent.levels[last])
+    }
+
+    fn flush_level(&mut self, level: &mut Level) -> Result<(), TreeError> {
         let Some(spot) = level.spot.as_ref().filter(|_| !level.files.is_empty()) else { return Ok(()) };
         let batch = Batch {
             to: Arc::clone(spot.dir()),

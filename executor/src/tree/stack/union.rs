@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Layer;
 use crate::tree::TreeError;
 use crate::tree::dir::Dir;
+use crate::tree::listing::Listing;
 use crate::tree::meta::{Kind, Meta};
 use crate::tree::xattr::{self, Xattrs};
 
@@ -121,31 +123,33 @@ impl UnionDir {
         Ok(Self { path, parts })
     }
 
-    /// Lists the names that the union shows, sorted by bytes, with what the listing says of their kind.
-    ///
-    /// The kind is a hint: a name may be gone or another thing by the time it is looked at.
-    pub fn list(&self) -> Result<Vec<(OsString, Option<Kind>)>, TreeError> {
+    /// Lists the names that the union shows.
+    pub fn list(&self) -> Result<Listing, TreeError> {
         let failed = |source| TreeError::io("list", &self.path, source);
         if let [only] = &self.parts[..] {
-            let mut names = Vec::new();
-            for entry in only.dir.list().map_err(failed)? {
-                if only.plain || !self.hides(only, &entry.name, entry.kind)? {
-                    names.push((entry.name, entry.kind));
-                }
+            let mut names = only.dir.list().map_err(failed)?;
+            if !only.plain {
+                names.retain(|name, kind| self.hides(only, name, kind).map(|hides| !hides))?;
             }
             return Ok(names);
         }
         let mut merged: BTreeMap<OsString, Option<Option<Kind>>> = BTreeMap::new();
         for part in &self.parts {
-            for entry in part.dir.list().map_err(failed)? {
-                if merged.contains_key(&entry.name) {
+            for (name, kind) in part.dir.list().map_err(failed)?.iter() {
+                if merged.contains_key(name) {
                     continue;
                 }
-                let gone = !part.plain && self.hides(part, &entry.name, entry.kind)?;
-                merged.insert(entry.name, (!gone).then_some(entry.kind));
+                let gone = !part.plain && self.hides(part, name, kind)?;
+                merged.insert(name.to_owned(), (!gone).then_some(kind));
             }
         }
-        Ok(merged.into_iter().filter_map(|(name, kind)| Some((name, kind?))).collect())
+        let mut names = Listing::default();
+        for (name, kind) in merged {
+            if let Some(kind) = kind {
+                names.push(name.as_bytes(), kind).map_err(failed)?;
+            }
+        }
+        Ok(names)
     }
 
     /// Opens a regular file that was looked up before.
