@@ -284,7 +284,7 @@ mod tests {
             client,
             settings: Settings::default(),
             metrics: Arc::default(),
-            builds: kube::runtime::reflector::store().0,
+            builds: vec![kube::runtime::reflector::store().0],
             granted: Mutex::default(),
             latest: Mutex::default(),
             failures: Mutex::default(),

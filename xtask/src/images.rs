@@ -32,8 +32,9 @@ pub(crate) struct Image {
 /// Compiles the programs, builds both images and pushes them.
 pub(crate) fn push(access: &Access) -> Result<Images> {
     let programs = compile(PROFILE)?;
-    let image =
-        |target: &str| build(&programs, target, &format!("{}/slipway/{target}", access.registry()), "dev", Some(access));
+    let image = |target: &str| {
+        build(&programs, target, &format!("{}/slipway/{target}", access.registry()), "dev", Some(access))
+    };
     Ok(Images { operator: image("operator")?, executor: image("executor")? })
 }
 
@@ -95,11 +96,15 @@ fn build_file(
 ) -> Result<Image> {
     let digest_file = context.join(format!("{target}.digest"));
     let mut slipway = Command::new(programs.join("slipway"));
-    slipway
-        .arg("build")
-        .arg("--file")
-        .arg(file)
-        .args(["--target", target, "--tag", &format!("{repository}:{tag}"), "--push", "--progress", "plain"]);
+    slipway.arg("build").arg("--file").arg(file).args([
+        "--target",
+        target,
+        "--tag",
+        &format!("{repository}:{tag}"),
+        "--push",
+        "--progress",
+        "plain",
+    ]);
     if let Some(access) = access {
         bases::ensure(access, &["debian"])?;
         slipway

@@ -53,7 +53,8 @@ impl<'a> Helm<'a> {
         }
         // A mirror for each registry that the examples and tests name.
         for host in ["docker.io", "gcr.io", "mcr.microsoft.com"] {
-            let mirror = format!("registries.mirrors.{}=[\"{}\"]", host.replace('.', "\\."), self.access.registry());
+            let mirror =
+                format!("registries.mirrors.{}=[\"{}\"]", host.replace('.', "\\."), self.access.registry());
             words.extend(["--set-json".to_owned(), mirror]);
         }
         words.extend(more.iter().flat_map(|setting| ["--set".to_owned(), (*setting).to_owned()]));

@@ -26,6 +26,7 @@ use slipway_store::Store;
 use super::args::Args;
 use super::context::{contexts, read_source, subject};
 use super::finish::Work;
+use super::outputs::Outputs;
 use super::progress::{Progress, planned, report_failure, say};
 use super::sandbox::LazySandbox;
 use super::stop::{FAILED, stop_on_signal};

@@ -135,7 +135,7 @@ pub(crate) fn show_layer(layer: &Path) -> Vec<String> {
 }
 
 fn show_dir(dir: &UnionDir, lines: &mut Vec<String>) {
-    for (name, _) in dir.list().unwrap() {
+    for (name, _) in dir.list().unwrap().iter() {
         // The kernel lists a whiteout of nothing in a directory that only one layer has, and then does not find it.
         let Some(node) = dir.get(&name).unwrap() else { continue };
         let meta = node.meta;
