@@ -45,7 +45,7 @@ pub(crate) fn run(access: &Access, options: &Options) -> Result<()> {
     bases::ensure(access, &catalogue::bases(&cases)?)?;
     let program = match &options.program {
         Some(program) => program.clone(),
-        None => images::compile()?.join("slipway"),
+        None => images::compile(images::PROFILE)?.join("slipway"),
     };
     let builder = Builder::new(access, program, options.fresh)?;
     let namespace = Namespace::create(access)?;
