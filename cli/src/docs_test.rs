@@ -12,11 +12,17 @@ fn calls_in_the_documentation_are_understood() {
     for (place, words) in calls {
         let line = words.join(" ");
         // A synopsis such as `slipway cache du|prune` is no call.
-        if words.is_empty() || words.iter().any(|word| word.starts_with('[') || word.starts_with('<') || word == "…") {
+        if words.is_empty()
+            || words.iter().any(|word| word.starts_with('[') || word.starts_with('<') || word == "…")
+        {
             continue;
         }
         let parsed = Cli::try_parse_from(std::iter::once("slipway".to_owned()).chain(words));
         let refused = parsed.err().filter(|error| error.use_stderr());
-        assert!(refused.is_none(), "{place}: slipway {line}\n{}", refused.map(|e| e.to_string()).unwrap_or_default());
+        assert!(
+            refused.is_none(),
+            "{place}: slipway {line}\n{}",
+            refused.map(|e| e.to_string()).unwrap_or_default()
+        );
     }
 }

@@ -37,12 +37,16 @@ fn openssl(folder: &Path, words: &str) -> bool {
 /// Makes an authority and a certificate for 127.0.0.1, and serves the folder.
 fn serve(folder: &Path) -> Option<Server> {
     std::fs::write(folder.join("names"), "subjectAltName=IP:127.0.0.1\n").unwrap();
-    let made = openssl(folder, "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=ours -keyout ca.key -out ca.pem")
-        && openssl(folder, "req -newkey rsa:2048 -nodes -subj /CN=server -keyout key.pem -out csr.pem")
-        && openssl(
-            folder,
-            "x509 -req -days 2 -in csr.pem -CA ca.pem -CAkey ca.key -CAcreateserial -extfile names -out cert.pem",
-        );
+    let made = openssl(
+        folder,
+        "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=ours -keyout ca.key -out ca.pem",
+    ) && openssl(
+        folder,
+        "req -newkey rsa:2048 -nodes -subj /CN=server -keyout key.pem -out csr.pem",
+    ) && openssl(
+        folder,
+        "x509 -req -days 2 -in csr.pem -CA ca.pem -CAkey ca.key -CAcreateserial -extfile names -out cert.pem",
+    );
     if !made {
         eprintln!("skipped: there is no `openssl` that makes certificates");
         return None;

@@ -156,12 +156,14 @@ mod tests {
             commands(line),
             [vec!["slipway", "build", "-o", "type=oci,dest=a b", "."], vec!["tar", "x", "-"]]
         );
-        assert_eq!(commands("kubectl get ib | grep 'a;b'"), [vec!["kubectl", "get", "ib"], vec!["grep", "a;b"]]);
-        assert_eq!(commands("slipway build https://git.example/a.git#main"), [[
-            "slipway",
-            "build",
-            "https://git.example/a.git#main"
-        ]]);
+        assert_eq!(
+            commands("kubectl get ib | grep 'a;b'"),
+            [vec!["kubectl", "get", "ib"], vec!["grep", "a;b"]]
+        );
+        assert_eq!(
+            commands("slipway build https://git.example/a.git#main"),
+            [["slipway", "build", "https://git.example/a.git#main"]]
+        );
     }
 
     #[test]

@@ -17,7 +17,9 @@ fn links(prose: &str) -> Vec<String> {
     let mut found = Vec::new();
     let plain: String = prose.split('`').step_by(2).collect();
     for rest in plain.split("](").skip(1) {
-        found.extend(rest.split(')').next().map(|target| target.split(' ').next().unwrap_or(target).to_owned()));
+        found.extend(
+            rest.split(')').next().map(|target| target.split(' ').next().unwrap_or(target).to_owned()),
+        );
     }
     found
 }
@@ -62,8 +64,12 @@ fn the_index_names_every_page() {
     for (folder, text) in [("docs", &index), ("docs/moving", &index), ("docs/adr", &decisions)] {
         for entry in std::fs::read_dir(checkout(folder)).unwrap() {
             let name = entry.unwrap().file_name().into_string().unwrap();
-            let page = Path::new(&name).extension().is_some_and(|ending| ending == "md") && name != "README.md";
-            assert!(!page || text.contains(&format!("{name})")) || text.contains(&format!("{name}#")), "{folder}/{name}");
+            let page =
+                Path::new(&name).extension().is_some_and(|ending| ending == "md") && name != "README.md";
+            assert!(
+                !page || text.contains(&format!("{name})")) || text.contains(&format!("{name}#")),
+                "{folder}/{name}"
+            );
         }
     }
 }
@@ -148,7 +154,8 @@ fn every_example_is_valid() {
 #[test]
 fn every_value_of_the_chart_that_is_set_exists() {
     let values: Value =
-        serde_yaml::from_str(&std::fs::read_to_string(checkout("charts/slipway/values.yaml")).unwrap()).unwrap();
+        serde_yaml::from_str(&std::fs::read_to_string(checkout("charts/slipway/values.yaml")).unwrap())
+            .unwrap();
     let mut count = 0;
     for (place, words) in calls("helm") {
         let set = words.iter().zip(words.iter().skip(1)).filter(|(flag, _)| flag.starts_with("--set"));

@@ -61,7 +61,8 @@ fn metrics(text: &str) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for word in text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')) {
         if word.starts_with("slipway_") {
-            let stem = ["_bucket", "_sum", "_count"].iter().find_map(|end| word.strip_suffix(end)).unwrap_or(word);
+            let stem =
+                ["_bucket", "_sum", "_count"].iter().find_map(|end| word.strip_suffix(end)).unwrap_or(word);
             names.insert(stem.to_owned());
         }
     }

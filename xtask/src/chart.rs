@@ -44,7 +44,10 @@ pub(crate) fn check() -> Result<()> {
             .text()?;
         let manifests = render(&helm, &values)?;
         conform(&kubeconform, &schemas, &manifests).with_context(|| format!("{name}, rendered"))?;
-        println!("   ok      {name}: lint, {} objects against their schemas", manifests.matches("\nkind:").count());
+        println!(
+            "   ok      {name}: lint, {} objects against their schemas",
+            manifests.matches("\nkind:").count()
+        );
     }
     Command::new("cargo")
         .current_dir(folders::checkout())

@@ -53,7 +53,16 @@ fn made() -> Result<Vec<(&'static str, String)>> {
     // With the features of the whole workspace, so that dependencies are compiled once for all steps.
     Command::new("cargo")
         .current_dir(folders::checkout())
-        .args(["build", "--quiet", "--locked", "--workspace", "--bin", "slipway-crds", "--bin", "slipway-operator"])
+        .args([
+            "build",
+            "--quiet",
+            "--locked",
+            "--workspace",
+            "--bin",
+            "slipway-crds",
+            "--bin",
+            "slipway-operator",
+        ])
         .run()?;
     for (words, places) in FILES {
         let text = Command::new(folders::target().join("debug").join(words[0])).args(&words[1..]).text()?;

@@ -13,7 +13,11 @@ use serde_json::{Value, json};
 use crate::{
     bases,
     cluster::Access,
-    host::{command::{Run, wait_until}, daemon::Daemon, folders, modules, parts},
+    host::{
+        command::{Run, wait_until},
+        daemon::Daemon,
+        folders, modules, parts,
+    },
     install,
 };
 use artifacts::Artifacts;
@@ -21,12 +25,15 @@ use artifacts::Artifacts;
 const NAMESPACE: &str = "slipway-gitops";
 
 /// Shows how GitOps meets ImageBuilds.
-pub(crate) fn run(access: &Access) -> Result<()> {
+pub(crate) fn run(access: &Access, options: &install::Options) -> Result<()> {
     bases::ensure(access, &["busybox", "debian"])?;
-    install::install(access)?;
-    let sources = modules::FLUX_SOURCES.folder()?.join("config/crd/bases/source.toolkit.fluxcd.io_gitrepositories.yaml");
-    let kustomize =
-        modules::FLUX_KUSTOMIZE.folder()?.join("config/crd/bases/kustomize.toolkit.fluxcd.io_kustomizations.yaml");
+    options.ensure(access)?;
+    let sources = modules::FLUX_SOURCES
+        .folder()?
+        .join("config/crd/bases/source.toolkit.fluxcd.io_gitrepositories.yaml");
+    let kustomize = modules::FLUX_KUSTOMIZE
+        .folder()?
+        .join("config/crd/bases/kustomize.toolkit.fluxcd.io_kustomizations.yaml");
     for file in [&sources, &kustomize] {
         access.kubectl(["apply", "--server-side", "--filename", &file.to_string_lossy()])?;
     }
@@ -46,10 +53,28 @@ pub(crate) fn run(access: &Access) -> Result<()> {
         println!("== the last words of kustomize-controller\n{words}");
         return outcome;
     }
-    access.kubectl(["delete", "kustomizations,gitrepositories", "--all", "--namespace", NAMESPACE, "--wait=false"])?;
+    access.kubectl([
+        "delete",
+        "kustomizations,gitrepositories",
+        "--all",
+        "--namespace",
+        NAMESPACE,
+        "--wait=false",
+    ])?;
     // Nobody is left to take the finalizers off.
     let patch = r#"{"metadata":{"finalizers":null}}"#;
-    access.kubectl(["patch", "kustomization", "builds", "--namespace", NAMESPACE, "--type=merge", "--patch", patch]).ok();
+    access
+        .kubectl([
+            "patch",
+            "kustomization",
+            "builds",
+            "--namespace",
+            NAMESPACE,
+            "--type=merge",
+            "--patch",
+            patch,
+        ])
+        .ok();
     access.kubectl(["delete", "namespace", NAMESPACE, "--wait=false"])?;
     println!("Flux is ready exactly when the images are there, and tells when they cannot be");
     Ok(())
@@ -111,7 +136,15 @@ impl<'a> Folder<'a> {
         }});
         let patch = status.to_string();
         self.access.kubectl([
-            "patch", "gitrepository", "shop", "--namespace", NAMESPACE, "--subresource=status", "--type=merge", "--patch", &patch,
+            "patch",
+            "gitrepository",
+            "shop",
+            "--namespace",
+            NAMESPACE,
+            "--subresource=status",
+            "--type=merge",
+            "--patch",
+            &patch,
         ])?;
         Ok(revision)
     }
@@ -130,7 +163,9 @@ impl<'a> Folder<'a> {
             let conditions = status["conditions"].as_array().cloned().unwrap_or_default();
             let ready = conditions.iter().find(|c| c["type"] == "Ready");
             let text = |key: &str| ready.and_then(|r| r[key].as_str()).unwrap_or_default().to_owned();
-            if status["lastAttemptedRevision"] != revision || !matches!(text("status").as_str(), "True" | "False") {
+            if status["lastAttemptedRevision"] != revision
+                || !matches!(text("status").as_str(), "True" | "False")
+            {
                 return Ok(false);
             }
             verdict = Some((text("reason"), text("message")));
@@ -144,7 +179,14 @@ impl<'a> Folder<'a> {
 }
 
 fn get(access: &Access, kind: &str, name: &str) -> Result<Value> {
-    Ok(serde_json::from_str(&access.kubectl(["get", kind, name, "--namespace", NAMESPACE, "--output=json"])?)?)
+    Ok(serde_json::from_str(&access.kubectl([
+        "get",
+        kind,
+        name,
+        "--namespace",
+        NAMESPACE,
+        "--output=json",
+    ])?)?)
 }
 
 fn image_build(name: &str, command: &str) -> Value {
@@ -162,13 +204,19 @@ fn image_build(name: &str, command: &str) -> Value {
 fn pushed(access: &Access, name: &str, tag: &str) -> Option<String> {
     let crane = parts::CRANE.ensure().ok()?.join("crane");
     let image = format!("{}/gitops/{name}:{tag}", access.registry());
-    Command::new(crane).args(["digest", "--insecure", &image]).text().ok().map(|digest| digest.trim().to_owned())
+    Command::new(crane)
+        .args(["digest", "--insecure", &image])
+        .text()
+        .ok()
+        .map(|digest| digest.trim().to_owned())
 }
 
 fn cases(access: &Access, mut folder: Folder<'_>) -> Result<()> {
     let names = ["front", "back"];
     let token = std::process::id();
-    let good = |text: &str| names.map(|name| image_build(name, &format!("sleep 3; echo {text} {token} {name} > /made")));
+    let good = |text: &str| {
+        names.map(|name| image_build(name, &format!("sleep 3; echo {text} {token} {name} > /made")))
+    };
 
     // A tag of another run of this command would prove nothing.
     let revision = folder.publish(&good("one"))?;
@@ -176,7 +224,10 @@ fn cases(access: &Access, mut folder: Folder<'_>) -> Result<()> {
     ensure!(reason == "ReconciliationSucceeded", "Flux says {reason}: {message}");
     for name in names {
         let build = get(access, "imagebuild", name)?;
-        ensure!(build["status"]["phase"] == "Succeeded", "{name} was not built when Flux was ready: {build:#}");
+        ensure!(
+            build["status"]["phase"] == "Succeeded",
+            "{name} was not built when Flux was ready: {build:#}"
+        );
         let tag = build["metadata"]["generation"].to_string();
         let digest = pushed(access, name, &tag);
         ensure!(
@@ -186,10 +237,14 @@ fn cases(access: &Access, mut folder: Folder<'_>) -> Result<()> {
     }
     println!("   ok      ready when both images are pushed");
 
-    let revision = folder.publish(&[good("two")[0].clone(), image_build("back", "echo no such luck; exit 3")])?;
+    let revision =
+        folder.publish(&[good("two")[0].clone(), image_build("back", "echo no such luck; exit 3")])?;
     let (reason, message) = folder.verdict(&revision, || Ok(()))?;
     ensure!(reason == "HealthCheckFailed", "Flux says {reason}: {message}");
-    ensure!(message.contains("back") && message.contains("ImageBuild"), "Flux does not name the build: {message}");
+    ensure!(
+        message.contains("back") && message.contains("ImageBuild"),
+        "Flux does not name the build: {message}"
+    );
     println!("   ok      failed when a build fails: {}", message.lines().next().unwrap_or_default());
 
     let revision = folder.publish(&good("three"))?;
@@ -197,9 +252,18 @@ fn cases(access: &Access, mut folder: Folder<'_>) -> Result<()> {
     ensure!(reason == "ReconciliationSucceeded", "Flux says {reason}: {message}");
     println!("   ok      ready again when it is fixed");
 
-    let before: Vec<Value> = names.iter().map(|name| get(access, "imagebuild", name)).collect::<Result<_>>()?;
+    let before: Vec<Value> =
+        names.iter().map(|name| get(access, "imagebuild", name)).collect::<Result<_>>()?;
     let asked = format!("reconcile.fluxcd.io/requestedAt={token}");
-    access.kubectl(["annotate", "--overwrite", "kustomization", "builds", "--namespace", NAMESPACE, &asked])?;
+    access.kubectl([
+        "annotate",
+        "--overwrite",
+        "kustomization",
+        "builds",
+        "--namespace",
+        NAMESPACE,
+        &asked,
+    ])?;
     wait_until("another reconcile", Duration::from_mins(2), || {
         Ok(folder.kustomization()?["status"]["lastHandledReconcileAt"] == token.to_string())
     })?;
@@ -216,7 +280,8 @@ fn cases(access: &Access, mut folder: Folder<'_>) -> Result<()> {
     let revision = folder.publish(&[good("three")[0].clone()])?;
     folder.verdict(&revision, || Ok(()))?;
     wait_until("the removed build is pruned", Duration::from_mins(2), || {
-        let left = access.kubectl(["get", "imagebuild", "back", "--namespace", NAMESPACE, "--ignore-not-found"])?;
+        let left =
+            access.kubectl(["get", "imagebuild", "back", "--namespace", NAMESPACE, "--ignore-not-found"])?;
         Ok(left.is_empty())
     })?;
     println!("   ok      pruned when it leaves the folder");

@@ -51,8 +51,9 @@ pub(crate) fn push(access: &Access) -> Result<Images> {
         return named.parse();
     }
     let programs = compile(PROFILE)?;
-    let image =
-        |target: &str| build(&programs, target, &format!("{}/slipway/{target}", access.registry()), "dev", Some(access));
+    let image = |target: &str| {
+        build(&programs, target, &format!("{}/slipway/{target}", access.registry()), "dev", Some(access))
+    };
     Ok(Images { operator: image("operator")?, executor: image("executor")? })
 }
 
@@ -84,11 +85,15 @@ pub(crate) fn build(
     }
     let digest_file = context.join(format!("{target}.digest"));
     let mut slipway = Command::new(programs.join("slipway"));
-    slipway
-        .arg("build")
-        .arg("--file")
-        .arg(folders::checkout().join("Dockerfile"))
-        .args(["--target", target, "--tag", &format!("{repository}:{tag}"), "--push", "--progress", "plain"]);
+    slipway.arg("build").arg("--file").arg(folders::checkout().join("Dockerfile")).args([
+        "--target",
+        target,
+        "--tag",
+        &format!("{repository}:{tag}"),
+        "--push",
+        "--progress",
+        "plain",
+    ]);
     if let Some(access) = access {
         bases::ensure(access, &["debian"])?;
         slipway

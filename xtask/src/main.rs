@@ -50,9 +50,9 @@ enum Command {
     /// Installs, tests, upgrades, rolls back and uninstalls the chart with builds running.
     ChartCycle,
     /// Shows Flux's kustomize-controller on a folder of ImageBuilds.
-    Gitops,
+    Gitops(install::Options),
     /// Asks a real Prometheus everything that dashboard and alert rules ask.
-    Monitoring,
+    Monitoring(install::Options),
     /// Writes the files that are made from code: the CRD, its copy in the chart, references, the chart's schema.
     Gen(generate::Options),
     /// Starts other builders to compare with, and builds with them.
@@ -87,8 +87,8 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Images => cluster::lent(|access| images::push(access).map(drop)),
         Command::Install => cluster::lent(install::install),
         Command::ChartCycle => cluster::lent(cycle::run),
-        Command::Gitops => cluster::lent(gitops::run),
-        Command::Monitoring => cluster::lent(monitoring::run),
+        Command::Gitops(options) => cluster::lent(|access| gitops::run(access, &options)),
+        Command::Monitoring(options) => cluster::lent(|access| monitoring::run(access, &options)),
         Command::Gen(options) => generate::run(&options),
         Command::Peers { command } => peers::run(command),
         Command::Release(options) => release::run(&options),

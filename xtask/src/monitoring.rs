@@ -1,11 +1,6 @@
 //! A real Prometheus scrapes a real operator while it builds: every query of the dashboard and every alert rule is asked.
 
-use std::{
-    net::TcpListener,
-    path::Path,
-    process::Command,
-    time::Duration,
-};
+use std::{net::TcpListener, path::Path, process::Command, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
@@ -13,7 +8,11 @@ use serde_json::{Value, json};
 use crate::{
     bases, chart,
     cluster::Access,
-    host::{command::{Run, wait_until}, daemon::Daemon, debian, folders},
+    host::{
+        command::{Run, wait_until},
+        daemon::Daemon,
+        debian, folders,
+    },
     install,
 };
 
@@ -23,10 +22,10 @@ const NAMESPACE: &str = "slipway-monitoring";
 const MAY_BE_EMPTY: [&str; 2] = ["slipway_build_retries_total", "slipway_reconcile_errors_total"];
 
 /// Shows dashboard and rules on metrics of real builds.
-pub(crate) fn run(access: &Access) -> Result<()> {
+pub(crate) fn run(access: &Access, options: &install::Options) -> Result<()> {
     bases::ensure(access, &["busybox", "debian"])?;
     let program = debian::program("prometheus", "prometheus")?;
-    install::install(access)?;
+    options.ensure(access)?;
     access.kubectl(["delete", "namespace", NAMESPACE, "--ignore-not-found", "--wait=true"])?;
     let labels = json!({"pod-security.kubernetes.io/enforce": "baseline"});
     access.create(
@@ -56,7 +55,8 @@ fn start(access: &Access, program: &Path, state: &Path, address: &str) -> Result
         "pods",
         "--namespace",
         install::NAMESPACE,
-        "--selector=app.kubernetes.io/component=operator",
+        "--selector=app.kubernetes.io/name=slipway,app.kubernetes.io/component!=test",
+        "--field-selector=status.phase=Running",
         "--output=jsonpath={range .items[*]}{.status.podIP}{\"\\n\"}{end}",
     ])?;
     let targets: Vec<String> = pods.lines().map(|ip| format!("{ip}:8080")).collect();
@@ -89,7 +89,8 @@ fn builds(access: &Access) -> Result<()> {
         ("cached", format!("echo {token} > /made"), "Succeeded"),
         ("broken", "exit 7".to_owned(), "Failed"),
     ] {
-        let inline = format!("FROM busybox AS work\nRUN {command}\nFROM scratch\nCOPY --from=work /made /made\n");
+        let inline =
+            format!("FROM busybox AS work\nRUN {command}\nFROM scratch\nCOPY --from=work /made /made\n");
         let object = json!({
             "apiVersion": "slipway.dev/v1alpha1", "kind": "ImageBuild",
             "metadata": {"name": name, "namespace": NAMESPACE},
@@ -108,7 +109,8 @@ fn builds(access: &Access) -> Result<()> {
 /// Asks everything that the dashboard asks, and whether the rules are sound.
 fn ask(address: &str) -> Result<()> {
     wait_until("the last build's metrics", Duration::from_mins(1), || {
-        let failed = query(address, &format!("slipway_builds_total{{namespace=\"{NAMESPACE}\",result=\"Failed\"}}"))?;
+        let failed =
+            query(address, &format!("slipway_builds_total{{namespace=\"{NAMESPACE}\",result=\"Failed\"}}"))?;
         Ok(failed[0]["value"][1] == "1")
     })?;
     let dashboard: Value = serde_json::from_str(

@@ -37,7 +37,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     if options.dry_run {
         return cluster::lent(|access| make(options, &metadata, &version, Some(access)));
     }
-    let changed = Command::new("git").current_dir(folders::checkout()).args(["status", "--porcelain"]).text()?;
+    let changed =
+        Command::new("git").current_dir(folders::checkout()).args(["status", "--porcelain"]).text()?;
     ensure!(changed.is_empty(), "the checkout has changes that are in no commit:\n{changed}");
     make(options, &metadata, &version, None)
 }
@@ -60,7 +61,10 @@ fn agree(metadata: &Value) -> Result<String> {
     for key in ["version", "appVersion"] {
         ensure!(chart[key] == version, "Chart.yaml has {key} {}, and the workspace is {version}", chart[key]);
     }
-    ensure!(text.contains(&format!("slipway-executor:{version}")), "artifacthub.io/images in Chart.yaml is not {version}");
+    ensure!(
+        text.contains(&format!("slipway-executor:{version}")),
+        "artifacthub.io/images in Chart.yaml is not {version}"
+    );
     Ok(version.to_owned())
 }
 
@@ -99,9 +103,14 @@ fn make(options: &Options, metadata: &Value, version: &str, access: Option<&Acce
     }
     push.text()?;
 
-    for (program, file) in [("slipway-cli", "slipway"), ("slipway-operator", "operator"), ("slipway-executor", "executor")] {
+    for (program, file) in
+        [("slipway-cli", "slipway"), ("slipway-operator", "operator"), ("slipway-executor", "executor")]
+    {
         let document = sbom::document(metadata, program, version)?;
-        folders::write(&dist.join(format!("{file}-{version}.spdx.json")), serde_json::to_string_pretty(&document)?)?;
+        folders::write(
+            &dist.join(format!("{file}-{version}.spdx.json")),
+            serde_json::to_string_pretty(&document)?,
+        )?;
     }
     checksums(&dist)?;
     for reference in references {

@@ -170,7 +170,10 @@ fn selectors_find_the_operators_pods_and_no_others() {
         assert!(!matches(selector, test), "{selector} takes the test's pod for the operator");
     }
     let service = &objects.get("Service", "yard-slipway-metrics")["metadata"]["labels"];
-    assert!(matches(&objects.get("ServiceMonitor", "yard-slipway")["spec"]["selector"]["matchLabels"], service));
+    assert!(matches(
+        &objects.get("ServiceMonitor", "yard-slipway")["spec"]["selector"]["matchLabels"],
+        service
+    ));
 }
 
 #[test]
@@ -206,9 +209,16 @@ fn alerts_can_be_left_out_and_labelled() {
     let rules = &objects.get("PrometheusRule", "yard-slipway")["spec"]["groups"][0]["rules"];
     let rules = rules.as_array().unwrap();
     assert!(rules.len() > 4 && rules.iter().all(|rule| rule["alert"] != "SlipwayQueueStuck"));
-    assert!(rules.iter().all(|r| r["labels"] == json!({"team": "platform", "severity": "page"})), "{rules:#?}");
+    assert!(
+        rules.iter().all(|r| r["labels"] == json!({"team": "platform", "severity": "page"})),
+        "{rules:#?}"
+    );
     // Templates of Prometheus are none of Helm's.
-    assert!(rules.iter().any(|r| r["annotations"]["summary"].as_str().unwrap().contains("{{ $labels.namespace }}")));
+    assert!(
+        rules
+            .iter()
+            .any(|r| r["annotations"]["summary"].as_str().unwrap().contains("{{ $labels.namespace }}"))
+    );
 }
 
 #[test]
@@ -230,7 +240,9 @@ fn the_test_builds_where_builds_may_run() {
 #[test]
 fn everything_carries_the_labels_of_the_release() {
     let Some(chart) = chart() else { return };
-    let values = std::fs::read_to_string(slipway_tests::tools::checkout("charts/slipway/ci/full-values.yaml")).unwrap();
+    let values =
+        std::fs::read_to_string(slipway_tests::tools::checkout("charts/slipway/ci/full-values.yaml"))
+            .unwrap();
     for object in chart.render(&values).iter() {
         let name = object["metadata"]["name"].as_str().unwrap();
         if name.ends_with("-extra") || name.ends_with("-text") {

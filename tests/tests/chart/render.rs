@@ -39,9 +39,12 @@ impl Chart {
 
     fn run(&self, values: &str) -> Done {
         let mut helm = Command::new(&self.0);
-        helm.args(["template", "yard"])
-            .arg(checkout("charts/slipway"))
-            .args(["--namespace", "system", "--values", "-"]);
+        helm.args(["template", "yard"]).arg(checkout("charts/slipway")).args([
+            "--namespace",
+            "system",
+            "--values",
+            "-",
+        ]);
         tools::run(&mut helm, values).unwrap()
     }
 }

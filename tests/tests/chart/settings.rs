@@ -9,15 +9,18 @@ use crate::render::{Objects, chart};
 
 fn settings(objects: &Objects, name: &str) -> Settings {
     let text = objects.get("ConfigMap", name)["data"]["settings.yaml"].as_str().unwrap();
-    serde_yaml::from_str(text).unwrap_or_else(|error| panic!("the operator refuses its settings: {error}\n{text}"))
+    serde_yaml::from_str(text)
+        .unwrap_or_else(|error| panic!("the operator refuses its settings: {error}\n{text}"))
 }
 
 #[test]
 fn what_the_chart_leaves_alone_is_what_the_operator_does_by_itself() {
     let Some(chart) = chart() else { return };
     let made = settings(&chart.render("{}"), "yard-slipway");
-    let expected =
-        Settings { executor_image: "ghcr.io/slipway-dev/slipway-executor:0.1.0".into(), ..Settings::default() };
+    let expected = Settings {
+        executor_image: "ghcr.io/slipway-dev/slipway-executor:0.1.0".into(),
+        ..Settings::default()
+    };
     assert_eq!(made, expected);
 }
 
@@ -49,14 +52,19 @@ fn every_setting_can_be_set() {
     assert_eq!((max_builds, max_builds_per_namespace, user_namespaces), (7, 3, false));
     assert_eq!(cache_access_mode, "ReadWriteMany");
     assert_eq!(log, "debug");
-    assert!(ca_bundle.starts_with("-----BEGIN CERTIFICATE-----\n") && ca_bundle.ends_with("END CERTIFICATE-----"));
+    assert!(
+        ca_bundle.starts_with("-----BEGIN CERTIFICATE-----\n") && ca_bundle.ends_with("END CERTIFICATE-----")
+    );
     assert_eq!(registries.mirrors["docker.io"], ["mirror.example", "other.example:5000"]);
     assert_eq!(registries.insecure, ["plain.example:5000"]);
     assert_eq!(defaults.registry, "registry.example");
     assert_eq!(defaults.cache_size, "100Gi");
     assert_eq!(defaults.cache_storage_class, "fast");
     assert_eq!(defaults.isolation, Isolation::Overlay);
-    assert_eq!((defaults.timeout.as_str(), defaults.ttl.as_str(), defaults.history_limit), ("1h30m", "30m", 3));
+    assert_eq!(
+        (defaults.timeout.as_str(), defaults.ttl.as_str(), defaults.history_limit),
+        ("1h30m", "30m", 3)
+    );
     for (pods, pool, disk, class, runtime, kind, cpu) in [
         (build_pods, "builds", "disk", "low", "plain", "build", "1"),
         (stage_pods, "stages", "ssd", "lower", "kata", "stage", "2"),

@@ -22,8 +22,14 @@ spec:
 "
     );
     let namespace = format!("--namespace={}", ns.name());
-    let words =
-        ["apply", "--server-side", "--field-manager=gitops", &namespace, "--filename=-", "--output=jsonpath={.metadata.resourceVersion}"];
+    let words = [
+        "apply",
+        "--server-side",
+        "--field-manager=gitops",
+        &namespace,
+        "--filename=-",
+        "--output=jsonpath={.metadata.resourceVersion}",
+    ];
     cluster.kubectl_with(&words, &manifest)?;
     ns.succeeded("same")?;
     let before = ns.get("same")?;
@@ -31,7 +37,10 @@ spec:
         let version = cluster.kubectl_with(&words, &manifest)?;
         assert_eq!(before["metadata"]["resourceVersion"], version.as_str());
     }
-    let diff = cluster.kubectl_with(&["diff", "--server-side", "--field-manager=gitops", &namespace, "--filename=-"], &manifest)?;
+    let diff = cluster.kubectl_with(
+        &["diff", "--server-side", "--field-manager=gitops", &namespace, "--filename=-"],
+        &manifest,
+    )?;
     assert_eq!(diff, "");
     let after = ns.get("same")?;
     assert_eq!(after["status"]["run"], 1);

@@ -25,7 +25,8 @@ pub(super) fn ensure() -> Result<PathBuf> {
     if !finished.is_dir() {
         let scratch = finished.with_extension("unfinished");
         folders::make(&scratch)?;
-        let document: Value = serde_json::from_str(&read(&kubernetes.join("api/openapi-spec/swagger.json"))?)?;
+        let document: Value =
+            serde_json::from_str(&read(&kubernetes.join("api/openapi-spec/swagger.json"))?)?;
         of_kubernetes(&document, &scratch)?;
         for plural in MONITORING {
             let file = format!("example/prometheus-operator-crd/monitoring.coreos.com_{plural}.yaml");
@@ -56,7 +57,8 @@ fn of_kubernetes(document: &Value, folder: &Path) -> Result<()> {
             schema["definitions"] = Value::Object(definitions);
             let group = text("group");
             let group = group.split('.').next().unwrap_or_default();
-            let suffix = if group.is_empty() { text("version") } else { format!("{group}-{}", text("version")) };
+            let suffix =
+                if group.is_empty() { text("version") } else { format!("{group}-{}", text("version")) };
             let file = folder.join(format!("{}-{suffix}.json", text("kind")));
             folders::write(&file, schema.to_string()).with_context(|| format!("the schema of {name}"))?;
         }
@@ -68,7 +70,8 @@ fn of_kubernetes(document: &Value, folder: &Path) -> Result<()> {
 fn gather(schema: &Value, all: &Map<String, Value>, used: &mut BTreeSet<String>) {
     match schema {
         Value::Object(map) => {
-            if let Some(name) = map.get("$ref").and_then(Value::as_str).and_then(|r| r.strip_prefix("#/definitions/"))
+            if let Some(name) =
+                map.get("$ref").and_then(Value::as_str).and_then(|r| r.strip_prefix("#/definitions/"))
                 && used.insert(name.to_owned())
                 && let Some(definition) = all.get(name)
             {
@@ -88,7 +91,10 @@ fn strict(schema: &Value) -> Value {
             let mut made: Map<String, Value> =
                 map.iter().map(|(key, inner)| (key.clone(), strict(inner))).collect();
             let number_or_text = map.get("format").is_some_and(|format| format == "int-or-string")
-                || map.get("description").and_then(Value::as_str).is_some_and(|d| d.starts_with("Quantity is"))
+                || map
+                    .get("description")
+                    .and_then(Value::as_str)
+                    .is_some_and(|d| d.starts_with("Quantity is"))
                 || map.get("x-kubernetes-int-or-string").is_some_and(|yes| yes == true);
             if number_or_text {
                 made.remove("format");
@@ -120,7 +126,8 @@ fn of_definition(yaml: &str, folder: &Path) -> Result<()> {
         schema["properties"]["apiVersion"] = json!({"type": "string"});
         schema["properties"]["kind"] = json!({"type": "string"});
         schema["properties"]["metadata"] = json!({"type": "object"});
-        let file = folder.join(format!("{}-{group}-{}.json", text(&spec["names"]["kind"]), text(&version["name"])));
+        let file =
+            folder.join(format!("{}-{group}-{}.json", text(&spec["names"]["kind"]), text(&version["name"])));
         folders::write(&file, schema.to_string())?;
     }
     Ok(())

@@ -97,7 +97,11 @@ impl Access {
         kubectl.stdin.take().context("kubectl has no input")?.write_all(input.as_bytes())?;
         let output = kubectl.wait_with_output().context("failed to wait for kubectl")?;
         if !output.status.success() {
-            bail!("kubectl {} failed: {}", words.join(" "), String::from_utf8_lossy(&output.stderr).trim_end());
+            bail!(
+                "kubectl {} failed: {}",
+                words.join(" "),
+                String::from_utf8_lossy(&output.stderr).trim_end()
+            );
         }
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }

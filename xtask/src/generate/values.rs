@@ -44,7 +44,8 @@ fn entries(text: &str) -> Result<Vec<Entry>> {
         inside = None;
         let shown = path.join(".");
         let default = path.iter().try_fold(&defaults, |value, key| value.get(key));
-        let default = default.with_context(|| format!("values.yaml: `{shown}` is not where it seems"))?.clone();
+        let default =
+            default.with_context(|| format!("values.yaml: `{shown}` is not where it seems"))?.clone();
         let mut narrowed = Map::new();
         let mut sentences = Vec::new();
         for said in comment.drain(..) {
@@ -78,7 +79,9 @@ impl Entry {
     fn schema(&self) -> Result<Value> {
         let shown = self.path.join(".");
         if let Some(name) = self.narrowed.get("$ref").and_then(Value::as_str) {
-            return Ok(json!({"description": self.description, "allOf": [{"$ref": format!("#/definitions/{name}")}]}));
+            return Ok(
+                json!({"description": self.description, "allOf": [{"$ref": format!("#/definitions/{name}")}]}),
+            );
         }
         let kind = match &self.default {
             Value::Bool(_) => "boolean",

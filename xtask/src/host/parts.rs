@@ -185,9 +185,9 @@ mod tests {
 
     #[test]
     fn every_part_has_a_pinned_module() {
-        for part in [
-            CNI, CONTAINERD, COREDNS, CRANE, ETCD, FLUX, HELM, KUBECONFORM, KUBERNETES, LUA, REGISTRY, RUNC,
-        ] {
+        for part in
+            [CNI, CONTAINERD, COREDNS, CRANE, ETCD, FLUX, HELM, KUBECONFORM, KUBERNETES, LUA, REGISTRY, RUNC]
+        {
             let recipe = folders::xtask().join("parts").join(part.name);
             assert!(recipe.join("go.mod").is_file() && recipe.join("go.sum").is_file(), "{}", part.name);
         }

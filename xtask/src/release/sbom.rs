@@ -20,7 +20,8 @@ pub(super) fn document(metadata: &Value, program: &str, version: &str) -> Result
         .with_context(|| format!("the workspace has no {program}"))?;
     let edges = edges(metadata);
     let used = reachable(root, &edges);
-    let listed: Vec<Value> = used.iter().filter_map(|id| packages.get(id)).map(|package| entry(package)).collect();
+    let listed: Vec<Value> =
+        used.iter().filter_map(|id| packages.get(id)).map(|package| entry(package)).collect();
     let mut relations = vec![relation("SPDXRef-DOCUMENT", "DESCRIBES", &reference(packages[root]))];
     for from in &used {
         for to in edges.get(from).into_iter().flatten().filter(|to| used.contains(*to)) {
@@ -104,7 +105,8 @@ mod tests {
 
     #[test]
     fn only_what_is_linked_is_listed() {
-        let package = |name: &str| json!({"id": name, "name": name, "version": "1.0.0", "license": "MIT/Apache-2.0"});
+        let package =
+            |name: &str| json!({"id": name, "name": name, "version": "1.0.0", "license": "MIT/Apache-2.0"});
         let dep = |to: &str, kind: Value| json!({"pkg": to, "dep_kinds": [{"kind": kind}]});
         let metadata = json!({
             "packages": ["a", "b", "c", "d"].map(package),
