@@ -25,9 +25,9 @@ use artifacts::Artifacts;
 const NAMESPACE: &str = "slipway-gitops";
 
 /// Shows how GitOps meets ImageBuilds.
-pub(crate) fn run(access: &Access) -> Result<()> {
+pub(crate) fn run(access: &Access, options: &install::Options) -> Result<()> {
     bases::ensure(access, &["busybox", "debian"])?;
-    install::install(access)?;
+    options.ensure(access)?;
     let sources = modules::FLUX_SOURCES
         .folder()?
         .join("config/crd/bases/source.toolkit.fluxcd.io_gitrepositories.yaml");

@@ -23,14 +23,33 @@ pub(crate) struct Images {
     pub(crate) executor: Image,
 }
 
+impl std::str::FromStr for Images {
+    type Err = anyhow::Error;
+
+    /// Reads `operator@sha256:…,executor@sha256:…`.
+    fn from_str(text: &str) -> Result<Self> {
+        let image = |reference: &str| {
+            let (repository, digest) = reference.split_once('@')?;
+            Some(Image { repository: repository.to_owned(), digest: digest.to_owned() })
+        };
+        let both = text.split_once(',').and_then(|(operator, executor)| {
+            Some(Self { operator: image(operator)?, executor: image(executor)? })
+        });
+        both.context("SLIPWAY_IMAGES must be `operator@sha256:…,executor@sha256:…`")
+    }
+}
+
 /// A pushed image.
 pub(crate) struct Image {
     pub(crate) repository: String,
     pub(crate) digest: String,
 }
 
-/// Compiles the programs, builds both images and pushes them.
+/// Compiles the programs, builds both images and pushes them; images that `SLIPWAY_IMAGES` names are taken instead.
 pub(crate) fn push(access: &Access) -> Result<Images> {
+    if let Some(named) = std::env::var("SLIPWAY_IMAGES").ok().filter(|named| !named.is_empty()) {
+        return named.parse();
+    }
     let programs = compile(PROFILE)?;
     let image = |target: &str| {
         build(&programs, target, &format!("{}/slipway/{target}", access.registry()), "dev", Some(access))

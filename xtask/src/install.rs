@@ -16,6 +16,26 @@ pub(crate) const NAMESPACE: &str = "slipway-system";
 /// The name of the release, and of most of its objects.
 pub(crate) const RELEASE: &str = "slipway";
 
+/// What commands on an installed chart are asked.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Takes the operator that is installed, instead of installing the one of this checkout.
+    #[arg(long)]
+    installed: bool,
+}
+
+impl Options {
+    /// Makes sure that an operator runs.
+    pub(crate) fn ensure(&self, access: &Access) -> Result<()> {
+        if !self.installed {
+            return install(access);
+        }
+        access
+            .kubectl(["rollout", "status", "deployment", RELEASE, "--namespace", NAMESPACE, "--timeout=60s"])
+            .map(drop)
+    }
+}
+
 /// Builds the images and installs or upgrades the chart; returns when the operator is ready.
 pub(crate) fn install(access: &Access) -> Result<()> {
     let images = images::push(access)?;

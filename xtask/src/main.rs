@@ -53,9 +53,9 @@ enum Command {
     /// Installs, tests, upgrades, rolls back and uninstalls the chart with builds running.
     ChartCycle,
     /// Shows Flux's kustomize-controller on a folder of ImageBuilds.
-    Gitops,
+    Gitops(install::Options),
     /// Asks a real Prometheus everything that dashboard and alert rules ask.
-    Monitoring,
+    Monitoring(install::Options),
     /// Measures a small build from `apply` to `Ready`, beside the same build by the command line in one pod.
     BenchCluster(bench::Options),
     /// Disturbs many builds in every way there is, and checks that each ends as it would have.
@@ -98,8 +98,8 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Images => cluster::lent(|access| images::push(access).map(drop)),
         Command::Install => cluster::lent(install::install),
         Command::ChartCycle => cluster::lent(cycle::run),
-        Command::Gitops => cluster::lent(gitops::run),
-        Command::Monitoring => cluster::lent(monitoring::run),
+        Command::Gitops(options) => cluster::lent(|access| gitops::run(access, &options)),
+        Command::Monitoring(options) => cluster::lent(|access| monitoring::run(access, &options)),
         Command::BenchCluster(options) => cluster::lent(|access| bench::run(access, &options)),
         Command::Chaos(options) => cluster::lent(|access| chaos::run(access, &options)),
         Command::Gen(options) => generate::run(&options),

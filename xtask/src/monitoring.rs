@@ -22,10 +22,10 @@ const NAMESPACE: &str = "slipway-monitoring";
 const MAY_BE_EMPTY: [&str; 2] = ["slipway_build_retries_total", "slipway_reconcile_errors_total"];
 
 /// Shows dashboard and rules on metrics of real builds.
-pub(crate) fn run(access: &Access) -> Result<()> {
+pub(crate) fn run(access: &Access, options: &install::Options) -> Result<()> {
     bases::ensure(access, &["busybox", "debian"])?;
     let program = debian::program("prometheus", "prometheus")?;
-    install::install(access)?;
+    options.ensure(access)?;
     access.kubectl(["delete", "namespace", NAMESPACE, "--ignore-not-found", "--wait=true"])?;
     let labels = json!({"pod-security.kubernetes.io/enforce": "baseline"});
     access.create(
@@ -55,7 +55,8 @@ fn start(access: &Access, program: &Path, state: &Path, address: &str) -> Result
         "pods",
         "--namespace",
         install::NAMESPACE,
-        "--selector=app.kubernetes.io/component=operator",
+        "--selector=app.kubernetes.io/name=slipway,app.kubernetes.io/component!=test",
+        "--field-selector=status.phase=Running",
         "--output=jsonpath={range .items[*]}{.status.podIP}{\"\\n\"}{end}",
     ])?;
     let targets: Vec<String> = pods.lines().map(|ip| format!("{ip}:8080")).collect();
