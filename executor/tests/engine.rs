@@ -12,6 +12,7 @@ use slipway_executor::engine::{
 };
 use slipway_executor::event::Quiet;
 use slipway_graph::ir::{Graph, Op, StageId};
+use slipway_graph::request::NoCache;
 use slipway_graph::{KnownFacts, Lowered, Request, lower};
 use slipway_oci::{Digest, Platform};
 use slipway_sandbox::Cancel;
@@ -32,15 +33,12 @@ impl Bed {
     }
 
     fn build(&self, dockerfile: &str, hands: &Pretender<'_>) -> Outcome {
-        let graph = graph(dockerfile);
+        self.run(&graph(dockerfile), hands)
+    }
+
+    fn run(&self, graph: &Graph, hands: &Pretender<'_>) -> Outcome {
         let targets = graph.outputs.iter().map(|output| output.stage).collect();
-        let job = Job {
-            graph: &graph,
-            store: &self.store,
-            targets,
-            subject: "test".into(),
-            events: Arc::new(Quiet),
-        };
+        let job = Job { graph, store: &self.store, targets, subject: "test".into(), events: Arc::new(Quiet) };
         run(&job, hands, &Cancel::new())
     }
 }
@@ -52,10 +50,13 @@ impl Drop for Bed {
 }
 
 fn graph(dockerfile: &str) -> Graph {
+    graph_of(dockerfile, &Request::new(Platform::host()))
+}
+
+fn graph_of(dockerfile: &str, request: &Request) -> Graph {
     let parsed = slipway_dockerfile::parse(dockerfile.as_bytes());
     assert!(parsed.is_ok(), "{:?}", parsed.diagnostics);
-    let request = Request::new(Platform::host());
-    match lower(&parsed.file, dockerfile, &request, &KnownFacts::default()).unwrap() {
+    match lower(&parsed.file, dockerfile, request, &KnownFacts::default()).unwrap() {
         Lowered::Ready(graph) => *graph,
         Lowered::Needs(needs) => panic!("asks for {needs:?}"),
     }
@@ -178,6 +179,27 @@ fn a_stage_that_gives_the_same_files_again_changes_nothing_after_it() {
     third.content = Some(Digest::of("something else"));
     assert!(bed.build(&TWO_STAGES.replace("RUN one", "RUN a third way"), &third).succeeded());
     assert_eq!(third.made(), ["COPY --from=a /x /", "RUN a third way", "RUN two"]);
+}
+
+#[test]
+fn a_stage_that_is_to_be_made_anew_is_made_though_only_a_cached_copy_reads_it() {
+    let bed = Bed::new();
+    let mut hands = Pretender::new(&bed.store);
+    hands.content = Some(Digest::of("the same"));
+    assert!(bed.build(TWO_STAGES, &hands).succeeded());
+    let mut request = Request::new(Platform::host());
+    request.no_cache = NoCache::Stages(vec!["a".into()]);
+    let graph = graph_of(TWO_STAGES, &request);
+    let targets = [graph.outputs[0].stage];
+    assert!(survey(&graph, &bed.store, &targets, "test")[0].runs);
+    let mut same = Pretender::new(&bed.store);
+    same.content = hands.content;
+    assert!(bed.run(&graph, &same).succeeded());
+    assert_eq!(same.made(), ["RUN one"]);
+    let mut other = Pretender::new(&bed.store);
+    other.content = Some(Digest::of("something else"));
+    assert!(bed.run(&graph, &other).succeeded());
+    assert_eq!(other.made(), ["COPY --from=a /x /", "RUN one", "RUN two"]);
 }
 
 #[test]

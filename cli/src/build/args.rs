@@ -60,6 +60,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "STAGE,…", num_args = 0..=1, require_equals = true, default_missing_value = "", value_delimiter = ',')]
     pub(crate) no_cache: Option<Vec<String>>,
 
+    /// Takes nothing from the cache for these stages; the same as `--no-cache=STAGE`.
+    #[arg(long, value_name = "STAGE,…", value_delimiter = ',')]
+    pub(crate) no_cache_filter: Vec<String>,
+
     /// Asks the registry for base images again, even where the cache knows a digest.
     #[arg(long)]
     pub(crate) pull: bool,

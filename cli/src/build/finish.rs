@@ -179,7 +179,7 @@ impl Work<'_> {
         say(&summary::stages(&outcome.stages));
         say(&summary::images(images, largest));
         let took = super::plain::seconds(began.elapsed().as_secs_f64());
-        let kept = if images.is_empty() {
+        let kept = if images.is_empty() && self.outputs.exports.is_empty() {
             "; the result is in the cache (name it with --tag, write it with --output)"
         } else {
             ""

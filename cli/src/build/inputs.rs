@@ -5,6 +5,7 @@ use std::env;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
+use slipway_dockerfile::ast::Dockerfile;
 use slipway_executor::local::lent::{Lent, SecretSource};
 use slipway_graph::ir::Network;
 use slipway_graph::request::{NoCache, Request};
@@ -32,10 +33,12 @@ pub(super) fn request(args: &Args, platforms: &[Platform]) -> anyhow::Result<Req
     request.targets.clone_from(&args.targets);
     request.build_args = build_args(&args.build_args)?;
     request.labels = pairs(&args.labels, "--label")?;
+    let filtered = args.no_cache.iter().flatten().chain(&args.no_cache_filter);
+    let filtered: Vec<String> = filtered.filter(|stage| !stage.is_empty()).cloned().collect();
     request.no_cache = match &args.no_cache {
-        None => NoCache::Use,
         Some(stages) if stages.iter().all(String::is_empty) => NoCache::All,
-        Some(stages) => NoCache::Stages(stages.iter().filter(|stage| !stage.is_empty()).cloned().collect()),
+        _ if filtered.is_empty() => NoCache::Use,
+        _ => NoCache::Stages(filtered),
     };
     for host in &args.add_hosts {
         let (name, address) =
@@ -60,6 +63,18 @@ pub(super) fn request(args: &Args, platforms: &[Platform]) -> anyhow::Result<Req
         None => env::var("SOURCE_DATE_EPOCH").ok().and_then(|text| text.parse().ok()),
     };
     Ok(request)
+}
+
+/// Returns a line for each stage that the cache is not to be used for and that is not there: docker takes such names, too.
+pub(super) fn strangers(no_cache: &NoCache, file: &Dockerfile) -> Vec<String> {
+    let NoCache::Stages(stages) = no_cache else { return vec![] };
+    let known = |name: &str| {
+        file.stages
+            .iter()
+            .any(|stage| stage.name.as_deref().is_some_and(|own| own.eq_ignore_ascii_case(name)))
+    };
+    let strange = stages.iter().filter(|name| !known(name));
+    strange.map(|name| format!("note: --no-cache={name}: the Dockerfile has no stage of this name")).collect()
 }
 
 /// Reads `NAME=VALUE`, and `NAME` from the environment; a name that is not set there is left out, as in Docker.

@@ -13,6 +13,7 @@ use slipway_executor::assemble::forms::Forms;
 use slipway_executor::assemble::image::Parts;
 use slipway_executor::assemble::publish::Publisher;
 use slipway_executor::engine::{self, Job, Permits};
+use slipway_executor::event::Event;
 use slipway_executor::images::{Freshness, PulledImages};
 use slipway_executor::inputs::Inputs;
 use slipway_executor::local::LocalHands;
@@ -103,6 +104,9 @@ fn build(
         }
     };
     let names = outputs::names(args, outputs, &graph)?;
+    for text in inputs::strangers(&request.no_cache, &parsed.file) {
+        progress.events.event(Event::Note { text });
+    }
     progress.events.event(planned(&graph));
 
     let work = Work { args, outputs, names: &names, request: &request, store, graph: &graph };

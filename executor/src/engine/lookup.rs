@@ -8,7 +8,7 @@
 //! files.
 
 use jiff::Timestamp;
-use slipway_graph::ir::{CopyItem, Graph, Input, MountSource, Op, Stage, StageId, Step};
+use slipway_graph::ir::{Base, CopyItem, Graph, Input, MountSource, Op, Stage, StageId, Step};
 use slipway_oci::Digest;
 use slipway_store::{LayerId, Record, Store};
 
@@ -134,6 +134,28 @@ pub(crate) fn stages_read(step: &Step) -> Vec<StageId> {
     stages.sort_unstable();
     stages.dedup();
     stages
+}
+
+/// Tells for each stage whether any of it, or of what it is made from, is not to come from the cache.
+///
+/// What such a stage will hold is not known by a key: whoever reads it waits for it, and goes by what is in it.
+pub(crate) fn renewed(graph: &Graph) -> Vec<bool> {
+    let mut renewed = vec![false; graph.stages.len()];
+    for stage in &graph.stages {
+        let of = |id: &StageId| renewed.get(id.0).copied().unwrap_or(false);
+        let base = matches!(&stage.base, Base::Stage(id) if of(id));
+        let any = |step: &Step| step.no_cache || stages_read(step).iter().any(of);
+        let own = base || stage.steps.iter().any(any);
+        if let Some(slot) = renewed.get_mut(stage.id.0) {
+            *slot = own;
+        }
+    }
+    renewed
+}
+
+/// Tells whether a step reads a stage that is made anew, so that its key alone says nothing.
+pub(crate) fn reads_renewed(step: &Step, renewed: &[bool]) -> bool {
+    stages_read(step).iter().any(|id| renewed.get(id.0).copied().unwrap_or(false))
 }
 
 /// Returns the steps of a stage that make or change files, with their numbers.

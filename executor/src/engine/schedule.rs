@@ -11,7 +11,9 @@ use slipway_sandbox::Cancel;
 use slipway_store::{Flight, LayerId, Record};
 
 use super::board::{Board, Chain};
-use super::lookup::{below_name, content_key, file_steps, find, fresh_layer, record, stages_read};
+use super::lookup::{
+    below_name, content_key, file_steps, find, fresh_layer, reads_renewed, record, renewed, stages_read,
+};
 use super::outcome::{StageOutcome, StepOutcome, StepState};
 use super::{Cause, Failed, Hands, Job, Outcome, Stopped, Task, explain};
 use crate::event::{Event, StepAt};
@@ -29,12 +31,13 @@ pub fn run(job: &Job<'_>, hands: &dyn Hands, cancel: &Cancel) -> Outcome {
         board.want(*target);
     }
     let asked_before = cancel.is_cancelled();
+    let renewed = renewed(job.graph);
     thread::scope(|scope| {
         while let Some(id) = board.next_to_begin() {
-            let board = &board;
+            let (board, renewed) = (&board, &renewed[..]);
             scope.spawn(move || {
                 let result = match job.graph.stages.get(id.0) {
-                    Some(stage) => Runner { job, hands, board, stage, scope }.stage(),
+                    Some(stage) => Runner { job, hands, board, stage, renewed, scope }.stage(),
                     None => Err(Stopped::Halted),
                 };
                 hands.stage_over(id, &board.outcome(id));
@@ -63,6 +66,8 @@ struct Runner<'scope, 'env> {
     hands: &'env dyn Hands,
     board: &'scope Board,
     stage: &'env Stage,
+    /// The stages that are made anew, by number.
+    renewed: &'scope [bool],
     scope: &'scope thread::Scope<'scope, 'env>,
 }
 
@@ -116,7 +121,8 @@ impl<'env> Runner<'_, 'env> {
     fn want_inputs(&self, first: usize) {
         let mut missing = false;
         for (number, step) in file_steps(self.stage) {
-            missing |= step.no_cache || number < first || self.job.store.record(&step.key.0).is_none();
+            missing |=
+                self.by_content(step) || number < first || self.job.store.record(&step.key.0).is_none();
             if missing {
                 for id in stages_read(step) {
                     self.board.want(id);
@@ -184,7 +190,7 @@ impl<'env> Runner<'_, 'env> {
     ) -> Result<Came, Cause> {
         let store = self.job.store;
         let below_is = below_name(self.job.graph, below);
-        if !step.no_cache
+        if !self.by_content(step)
             && let Some((layer, record)) = find(store, &step.key.0, &below_is)
         {
             return Ok(Came::Cached(layer, record));
@@ -202,7 +208,7 @@ impl<'env> Runner<'_, 'env> {
             return Ok(Came::Cached(layer, record));
         }
         let cancel = self.board.stop();
-        let _flight = if step.no_cache {
+        let _flight = if self.by_content(step) {
             None
         } else {
             match store.wait(&step.key.0, FLIGHT_LIMIT, &|| cancel.is_cancelled())? {
@@ -230,6 +236,11 @@ impl<'env> Runner<'_, 'env> {
         self.put(&step.key.0, &record)?;
         self.remember_content(&task, content, below_is, record.clone());
         Ok(Came::Made(layer, record))
+    }
+
+    /// Tells whether a step's key does not count: it is made anew, or at most found again by what it reads.
+    fn by_content(&self, step: &Step) -> bool {
+        step.no_cache || reads_renewed(step, self.renewed)
     }
 
     /// Waits for the stages that a step reads.

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use slipway_graph::ir::{Base, Graph, Op, StageId};
+use slipway_graph::ir::{Base, Graph, Op, StageId, Step};
 use slipway_store::Store;
 
 use super::Chain;
 use super::explain;
-use super::lookup::{below_name, file_steps, find, stages_read};
+use super::lookup::{below_name, file_steps, find, reads_renewed, renewed, stages_read};
 
 /// What is known of a stage before the build.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,6 +32,7 @@ pub fn survey(graph: &Graph, store: &Store, targets: &[StageId], subject: &str) 
             forecast.wanted = true;
         }
     }
+    let renewed = renewed(graph);
     // Tops known for sure: a stage's chain where all of it is cached.
     let mut whole: BTreeMap<StageId, Chain> = BTreeMap::new();
     // Bases first, to know the chains; wants spread backwards, so both passes go over all stages.
@@ -43,8 +44,9 @@ pub fn survey(graph: &Graph, store: &Store, targets: &[StageId], subject: &str) 
             Base::Stage(id) => whole.get(&id).cloned(),
         };
         let mut found = Vec::new();
+        let by_content = |step: &Step| step.no_cache || reads_renewed(step, &renewed);
         for (_, step) in file_steps(stage) {
-            let layer = chain.as_ref().filter(|_| !step.no_cache).and_then(|chain| {
+            let layer = chain.as_ref().filter(|_| !by_content(step)).and_then(|chain| {
                 let (layer, _) = find(store, &step.key.0, &below_name(graph, chain))?;
                 Some(layer)
             });
