@@ -15,6 +15,11 @@ pub(crate) const TARGET: &str = "x86_64-unknown-linux-musl";
 /// Optimised, but compiled fast enough for every test run; releases use `release`.
 pub(crate) const PROFILE: &str = "ci";
 
+/// Compressed as fast as it goes, for images that live for one test.
+pub(crate) const QUICK: &str = "type=registry";
+/// Compressed as small as it goes, for images that many nodes pull.
+pub(crate) const SMALL: &str = "type=registry,compression=zstd,compression-level=19";
+
 /// References of the pushed images.
 pub(crate) struct Images {
     /// `registry/slipway/operator@sha256:…`
@@ -52,7 +57,8 @@ pub(crate) fn push(access: &Access) -> Result<Images> {
     }
     let programs = compile(PROFILE)?;
     let image = |target: &str| {
-        build(&programs, target, &format!("{}/slipway/{target}", access.registry()), "dev", Some(access))
+        let tag = format!("{}/slipway/{target}:dev", access.registry());
+        build(&programs, target, &tag, QUICK, Some(access))
     };
     Ok(Images { operator: image("operator")?, executor: image("executor")? })
 }
@@ -73,8 +79,8 @@ pub(crate) fn compile(profile: &str) -> Result<std::path::PathBuf> {
 pub(crate) fn build(
     programs: &Path,
     target: &str,
-    repository: &str,
     tag: &str,
+    output: &str,
     access: Option<&Access>,
 ) -> Result<Image> {
     let context = folders::cache()?.join("images");
@@ -84,7 +90,7 @@ pub(crate) fn build(
             .with_context(|| format!("failed to copy {program}"))?;
     }
     let file = folders::checkout().join("Dockerfile");
-    build_file(programs, &context, &file, target, (repository, tag), access)
+    build_file(programs, &context, &file, target, tag, output, access)
 }
 
 /// Pushes an image with the command line in it, to build with inside a pod, and returns its reference.
@@ -99,31 +105,25 @@ pub(crate) fn push_tool(access: &Access) -> Result<String> {
         access.registry()
     );
     folders::write(&file, text)?;
-    let repository = format!("{}/slipway/tool", access.registry());
-    let image = build_file(&programs, &context, &file, "tool", (&repository, "dev"), Some(access))?;
+    let tag = format!("{}/slipway/tool:dev", access.registry());
+    let image = build_file(&programs, &context, &file, "tool", &tag, QUICK, Some(access))?;
     Ok(format!("{}@{}", image.repository, image.digest))
 }
 
-/// Builds a target of a Dockerfile with the program itself, and pushes it to a repository under a tag.
+/// Builds a target of a Dockerfile with the program itself, and pushes it.
 fn build_file(
     programs: &Path,
     context: &Path,
     file: &Path,
     target: &str,
-    (repository, tag): (&str, &str),
+    tag: &str,
+    output: &str,
     access: Option<&Access>,
 ) -> Result<Image> {
     let digest_file = context.join(format!("{target}.digest"));
     let mut slipway = Command::new(programs.join("slipway"));
-    slipway.arg("build").arg("--file").arg(file).args([
-        "--target",
-        target,
-        "--tag",
-        &format!("{repository}:{tag}"),
-        "--push",
-        "--progress",
-        "plain",
-    ]);
+    slipway.arg("build").arg("--file").arg(file);
+    slipway.args(["--target", target, "--tag", tag, "--output", output, "--progress", "plain"]);
     if let Some(access) = access {
         bases::ensure(access, &["debian"])?;
         slipway
@@ -138,5 +138,6 @@ fn build_file(
         .arg(context)
         .run()?;
     let digest = fs::read_to_string(&digest_file).with_context(|| format!("no digest of {target}"))?;
+    let (repository, _) = tag.rsplit_once(':').context("an image without tag")?;
     Ok(Image { repository: repository.to_owned(), digest: digest.trim().to_owned() })
 }

@@ -89,8 +89,8 @@ fn make(options: &Options, metadata: &Value, version: &str, access: Option<&Acce
 
     let mut references = Vec::new();
     for target in ["operator", "executor"] {
-        let repository = format!("{place}/slipway-{target}");
-        let image = images::build(&programs, target, &repository, version, access)?;
+        let tag = format!("{place}/slipway-{target}:{version}");
+        let image = images::build(&programs, target, &tag, images::SMALL, access)?;
         references.push(format!("{}:{version}@{}", image.repository, image.digest));
     }
     folders::write(&dist.join("images.txt"), references.join("\n") + "\n")?;
