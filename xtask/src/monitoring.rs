@@ -18,8 +18,13 @@ use crate::{
 
 const NAMESPACE: &str = "slipway-monitoring";
 
-/// Queries that have nothing to show when all goes well: of retries and of errors.
-const MAY_BE_EMPTY: [&str; 2] = ["slipway_build_retries_total", "slipway_reconcile_errors_total"];
+/// Queries that have nothing to show when all goes well and no git source is watched.
+const MAY_BE_EMPTY: [&str; 4] = [
+    "slipway_build_retries_total",
+    "slipway_reconcile_errors_total",
+    "slipway_registry_retries_total",
+    "slipway_source_polls_total",
+];
 
 /// Shows dashboard and rules on metrics of real builds.
 pub(crate) fn run(access: &Access, options: &install::Options) -> Result<()> {
