@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, bail};
 use slipway_executor::event::{Events, Sink};
-use slipway_executor::fetch::{git, trust};
+use slipway_executor::fetch::{FetchError, git, trust};
 use slipway_executor::local::lent::Lent;
 use slipway_executor::pod::agent;
 use slipway_executor::pod::conduct::{ConductPlaces, conduct as conduct_build, planned};
@@ -168,19 +168,30 @@ fn trust(request: &BuildRequest) -> Result<(), Box<Failure>> {
     })
 }
 
+/// Trusts the certificates that stand in the environment, for a pod without a request.
+fn trust_given() -> anyhow::Result<()> {
+    let Some(text) = std::env::var_os(paths::CA_ENV).filter(|text| !text.is_empty()) else { return Ok(()) };
+    let scratch = std::env::current_dir().unwrap_or_else(|_| paths::SCRATCH.into());
+    let file = scratch.join(paths::CA_FILE);
+    std::fs::write(&file, text.as_encoded_bytes())
+        .with_context(|| format!("cannot write `{}`", file.display()))?;
+    Ok(trust::add(&file, &scratch)?)
+}
+
 /// Runs `poll`.
 pub(crate) fn poll(args: &PollArgs) -> anyhow::Result<ExitCode> {
     let look = async {
+        trust_given()?;
         let source = git::Source { reference: args.reference.clone(), ..git::Source::parse(&args.url)? };
-        git::resolve(&source, &git::Credentials(args.credentials.clone())).await
+        anyhow::Ok(git::resolve(&source, &git::Credentials(args.credentials.clone())).await?)
     };
     let report = match runtime()?.block_on(look) {
         Ok(commit) => PollReport { revision: commit.revision(), failure: None },
         Err(error) => {
             let failure = Failure {
                 reason: "SourceFailed".into(),
-                retryable: error.is_retryable(),
-                message: error.to_string(),
+                retryable: error.downcast_ref::<FetchError>().is_some_and(FetchError::is_retryable),
+                message: format!("{error:#}"),
                 ..Failure::default()
             };
             PollReport { failure: Some(failure), ..PollReport::default() }

@@ -50,6 +50,8 @@ pub const TERMINATION_LIMIT: usize = 4096;
 pub const STORE_ENV: &str = "SLIPWAY_STORE";
 /// Overrides [`TERMINATION_LOG`].
 pub const TERMINATION_ENV: &str = "SLIPWAY_TERMINATION_LOG";
+/// Certificates as text, for a pod that has no request to find them beside.
+pub const CA_ENV: &str = "SLIPWAY_CA_BUNDLE";
 /// The log filter, in `tracing`'s words.
 pub const LOG_ENV: &str = "SLIPWAY_LOG";
 

@@ -126,7 +126,13 @@ impl Blueprint<'_> {
             volumes.push(Volume { name: CREDENTIALS.into(), secret: Some(source), ..Volume::default() });
             mounts.push(VolumeMount { read_only: Some(true), ..mount(CREDENTIALS, &folder) });
         }
+        let mut env = self.container().env.unwrap_or_default();
+        if !self.settings.ca_bundle.is_empty() {
+            let value = Some(self.settings.ca_bundle.clone());
+            env.push(EnvVar { name: paths::CA_ENV.into(), value, value_from: None });
+        }
         let container = Container {
+            env: Some(env),
             name: paths::POLL_CONTAINER.into(),
             args: Some(paths::poll_args(&git.url, &reference, &folder)),
             volume_mounts: Some(mounts),
