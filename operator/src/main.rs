@@ -1,5 +1,6 @@
 //! `slipway-operator`: flags, logs, leadership; the work is in the library.
 
+use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -53,11 +54,12 @@ enum Command {
 async fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     if args.metrics_reference {
-        use std::io::Write;
         return Ok(std::io::stdout().write_all(slipway_operator::metrics::reference()?.as_bytes())?);
     }
     let filter = EnvFilter::try_from_env("SLIPWAY_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let colours = std::io::stderr().is_terminal();
+    let logs =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
     if args.log_json {
         logs.json().init();
     } else {
@@ -67,7 +69,8 @@ async fn main() -> anyhow::Result<()> {
 
     if let Some(Command::Trial(order)) = &args.command {
         let client = Client::try_default().await.context("no way to the API server")?;
-        return Ok(trial::run(client, order, |line| tracing::info!("{line}")).await?);
+        let say = |line: &str| drop(writeln!(std::io::stdout(), "{line}"));
+        return Ok(trial::run(client, order, say).await?);
     }
     let settings = args.settings.as_deref().map(Settings::read).transpose()?.unwrap_or_default();
     let metrics = Arc::new(Metrics::default());

@@ -93,7 +93,7 @@ async fn follow(
         let ready = status.conditions.iter().find(|c| c.type_ == "Ready");
         let line = ready.map_or_else(
             || "no operator has taken it up".to_owned(),
-            |c| format!("{} {}: {}", status.phase, status.progress, c.message),
+            |c| format!("{}: {}", status.phase, c.message),
         );
         if line != last {
             say(&line);

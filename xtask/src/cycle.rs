@@ -91,7 +91,7 @@ fn say(text: &str) {
 fn passes(helm: &Helm<'_>) -> Result<()> {
     let said = helm.run(&["test", RELEASE], &["--timeout", "6m"])?;
     ensure!(said.contains("Phase:") && said.contains("Succeeded"), "helm test says {said}");
-    println!("{}", said.lines().filter(|line| line.contains("INFO")).collect::<Vec<_>>().join("\n"));
+    println!("{}", said.lines().filter(|line| line.contains("made sha256:")).collect::<Vec<_>>().join("\n"));
     Ok(())
 }
 
