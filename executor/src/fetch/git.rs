@@ -357,7 +357,10 @@ async fn git(
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     let said = String::from_utf8_lossy(&output.stderr);
-    Err(failed(explain(said.trim(), credentials.0.is_some())))
+    // A folder may hold no more than an authority's certificate.
+    let given =
+        |folder: &PathBuf| ["password", "token", "identity"].iter().any(|name| folder.join(name).exists());
+    Err(failed(explain(said.trim(), credentials.0.as_ref().is_some_and(given))))
 }
 
 /// Returns scheme and host of an address, which a credential is for.

@@ -227,7 +227,8 @@ fn trouble(inputs: &Inputs, valid: &ValidBuild, pod: &PodView, plan: &mut Plan) 
                     plan.again_in(SignedDuration::from_secs(5));
                     return false;
                 }
-                let message = format!("the stage pod {} was stopped, and the build goes on without it", pod.name);
+                let message =
+                    format!("the stage pod {} was stopped, and the build goes on without it", pod.name);
                 result::retry(inputs, valid, plan, failure(reasons::POD_LOST, &message));
                 return true;
             }

@@ -143,7 +143,8 @@ images: [{{name: REPO/{image}}}]
     let status = ns.succeeded("same")?;
     let wanted = status["digest"].clone();
     let (theirs, ours) = (files(&cluster, &baseline)?, files(&cluster, &ns)?);
-    let different: Vec<_> = theirs.iter().zip(&ours).filter(|(theirs, ours)| theirs != ours).take(5).collect();
+    let different: Vec<_> =
+        theirs.iter().zip(&ours).filter(|(theirs, ours)| theirs != ours).take(5).collect();
     assert!(different.is_empty() && theirs.len() == ours.len(), "{different:#?}");
     for line in ["-rwsr-x--- 1000/50 7 app/app.sh", "-rw-r----- 0/42", "drwxrwsr-x 0/8 0 copied/var/mail"] {
         assert!(ours.iter().any(|ours| ours.starts_with(line)), "{line}");
