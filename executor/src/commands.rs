@@ -18,7 +18,7 @@ use slipway_executor::pod::worker::{Ended, Worker};
 use slipway_executor::room::make_room;
 use slipway_protocol::message::{Message, encode};
 use slipway_protocol::paths::{self, EXIT_CANCELLED, EXIT_FAILED};
-use slipway_protocol::report::{BuildReport, Failure, PlanReport, PollReport, StagePodReport};
+use slipway_protocol::report::{BuildReport, Failure, PlanReport, PollReport, StagePodReport, StageReport};
 use slipway_protocol::request::{BuildRequest, RegistrySettings};
 use slipway_registry::{Registry, Settings};
 use slipway_sandbox::{Cancel, Isolation};
@@ -325,12 +325,7 @@ pub(crate) fn stage(args: &StageArgs) -> anyhow::Result<ExitCode> {
         Err(error) => {
             let failure =
                 Failure { reason: "SandboxFailed".into(), message: error.to_string(), ..Failure::default() };
-            let stage = slipway_protocol::report::StageReport {
-                failure: Some(failure.clone()),
-                ..Default::default()
-            };
-            leave(&StagePodReport { stages: vec![stage], ..StagePodReport::default() });
-            return Ok(ended(Some(&failure)));
+            return Ok(stopped(failure));
         }
     };
     log::say(&format!("isolation: {} ({})", choice.way.name(), choice.reason));
@@ -343,14 +338,7 @@ pub(crate) fn stage(args: &StageArgs) -> anyhow::Result<ExitCode> {
                 message: format!("{:#}", anyhow::Error::new(error)),
                 ..Failure::default()
             };
-            leave(&StagePodReport {
-                stages: vec![slipway_protocol::report::StageReport {
-                    failure: Some(failure.clone()),
-                    ..Default::default()
-                }],
-                ..StagePodReport::default()
-            });
-            return Ok(ended(Some(&failure)));
+            return Ok(stopped(failure));
         }
     };
     let log = Log::new();
@@ -367,8 +355,22 @@ pub(crate) fn stage(args: &StageArgs) -> anyhow::Result<ExitCode> {
         remotes: runtime.handle().clone(),
         failures: std::sync::Mutex::default(),
     };
-    let over = worker.work(&plan, &cancel)?;
+    let over = worker.work(&plan, &cancel);
     let failures = worker.failures.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let over = match over {
+        Ok(over) => over,
+        // What a command said comes first; without one it is the volume's fault.
+        Err(_) if !failures.is_empty() => Ended::Done(wire::End::default()),
+        Err(error) => {
+            let failure = Failure {
+                reason: "StoreFailed".into(),
+                message: format!("the stage pod cannot write to the claim: {error}"),
+                retryable: true,
+                ..Failure::default()
+            };
+            return Ok(stopped(failure));
+        }
+    };
     let cancelled = matches!(over, Ended::Cancelled);
     let end = match over {
         Ended::Done(end) => end,
@@ -381,6 +383,13 @@ pub(crate) fn stage(args: &StageArgs) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::from(EXIT_CANCELLED));
     }
     Ok(ended(failure))
+}
+
+/// Ends a stage pod with a failure that no step had.
+fn stopped(failure: Failure) -> ExitCode {
+    let stage = StageReport { failure: Some(failure.clone()), ..StageReport::default() };
+    leave(&StagePodReport { stages: vec![stage], ..StagePodReport::default() });
+    ended(Some(&failure))
 }
 
 /// Stops the work when the pod is to go.

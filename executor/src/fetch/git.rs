@@ -290,6 +290,10 @@ fn plain_modes(directory: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
+/// Tells git a name and a password from the environment.
+const HELPER: &str =
+    r#"!f() { printf 'username=%s\npassword=%s\n' "$SLIPWAY_GIT_USERNAME" "$SLIPWAY_GIT_PASSWORD"; }; f"#;
+
 /// Runs git and returns what it prints. Only network protocols, no prompts, no configuration of the machine.
 async fn git(
     source: &Source,
@@ -327,6 +331,9 @@ async fn git(
         if let Some(password) = read("password").or_else(|| read("token")) {
             let user = read("username").unwrap_or_else(|| "git".to_owned());
             settings.push((format!("http.{}.extraHeader", origin(&source.url)), basic(&user, &password)));
+            // Only credentials that git knows of make it pass on what the server says of them.
+            settings.push((format!("credential.{}.helper", origin(&source.url)), HELPER.to_owned()));
+            command.env("SLIPWAY_GIT_USERNAME", user).env("SLIPWAY_GIT_PASSWORD", password);
         }
         if folder.join("ca.crt").exists() {
             settings.push(("http.sslCAInfo".to_owned(), folder.join("ca.crt").display().to_string()));
@@ -350,7 +357,10 @@ async fn git(
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     let said = String::from_utf8_lossy(&output.stderr);
-    Err(failed(explain(said.trim(), credentials.0.is_some())))
+    // A folder may hold no more than an authority's certificate.
+    let given =
+        |folder: &PathBuf| ["password", "token", "identity"].iter().any(|name| folder.join(name).exists());
+    Err(failed(explain(said.trim(), credentials.0.as_ref().is_some_and(given))))
 }
 
 /// Returns scheme and host of an address, which a credential is for.

@@ -72,6 +72,7 @@ fn try_plan(
 ) -> Result<(), Box<Failure>> {
     let store = places.store;
     let build = store.build_dir(&request.id).map_err(|error| store_failed(&error))?;
+    forget(build.path()).map_err(|error| store_failed(&error))?;
     let fetched = source::fetch(places, request)
         .map_err(|error| fail("SourceFailed", Cause::text(&error), error.is_retryable()))?;
     report.revision.clone_from(&fetched.revision);
@@ -139,6 +140,17 @@ fn try_plan(
     };
     let bytes = serde_json::to_vec(&plan).map_err(|error| store_failed(&error))?;
     build.write(store, paths::PLAN_FILE, &bytes).map_err(|error| store_failed(&error))
+}
+
+/// Removes what an earlier pod of the same build, now gone, said to its stage pods.
+fn forget(build: &Path) -> std::io::Result<()> {
+    let gone = |result: std::io::Result<()>| match result {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    };
+    gone(fs::remove_file(build.join(paths::CANCELLED_FILE)))?;
+    gone(fs::remove_file(build.join(paths::REPORT_FILE)))?;
+    gone(fs::remove_dir_all(build.join("orders")))
 }
 
 /// Returns the folder of the source that is the context; it cannot leave the source.

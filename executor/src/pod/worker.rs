@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use slipway_graph::ir::{ImageId, Op, Stage, StageId, Step};
@@ -66,6 +66,8 @@ impl Worker<'_> {
         let orders = self.build.join(wire::orders_dir(self.pod));
         let cancelled = self.build.join(paths::CANCELLED_FILE);
         let mut begun = BTreeSet::new();
+        // Nobody would ever hear of an order that cannot be answered, so the pod ends and says why.
+        let broken: Mutex<Option<io::Error>> = Mutex::default();
         let mut last_heartbeat = Instant::now().checked_sub(HEARTBEAT);
         std::thread::scope(|scope| {
             loop {
@@ -73,8 +75,13 @@ impl Worker<'_> {
                     cancel.cancel();
                     return Ok(Ended::Cancelled);
                 }
+                if let Some(error) = broken.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                    cancel.cancel();
+                    return Err(error);
+                }
                 if last_heartbeat.is_none_or(|last| last.elapsed() >= HEARTBEAT) {
-                    fs::write(self.outbox.join(paths::HEARTBEAT_FILE), "")?;
+                    // Without room there is no heartbeat; orders may still be carried out.
+                    let _ = fs::write(self.outbox.join(paths::HEARTBEAT_FILE), "");
                     last_heartbeat = Some(Instant::now());
                 }
                 if let Some(end) = wire::read::<End>(&orders.join(wire::END_FILE))? {
@@ -90,9 +97,11 @@ impl Worker<'_> {
                     let Some(order) = wire::read::<Order>(&orders.join(&name))? else { continue };
                     begun.insert(name);
                     let cancel = cancel.clone();
+                    let broken = &broken;
                     scope.spawn(move || {
                         if let Err(error) = self.carry_out(plan, &order, &cancel) {
                             tracing::error!(stage = order.stage, step = order.step, %error, "cannot answer an order");
+                            broken.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
                         }
                     });
                 }
@@ -119,7 +128,11 @@ impl Worker<'_> {
             Ok((size, entries)) => Answer { size, entries, failure: None },
             // Being stopped is no answer: the pod that takes this one's place carries the order out.
             Err(Cause::Cancelled) => return Ok(()),
-            Err(cause) => Answer { size: 0, entries: 0, failure: Some(cause.into()) },
+            Err(cause) => {
+                // Nobody wants what a failed step made, and on a full volume it has the room that the answer needs.
+                let _ = fs::remove_dir_all(place.join(STEP_FILES));
+                Answer { size: 0, entries: 0, failure: Some(cause.into()) }
+            }
         };
         let _ = fs::remove_dir_all(place.join("work"));
         let temporary = place.join("answer.tmp");

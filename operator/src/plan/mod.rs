@@ -208,6 +208,13 @@ fn drive(inputs: &Inputs, valid: &ValidBuild, plan: &mut Plan) {
         let failure = FailureStatus { reason: reasons::TIMEOUT.into(), message, ..FailureStatus::default() };
         return result::fail(inputs, valid, plan, failure);
     }
+    if progress::build_pod(inputs.facts, attempt).is_none()
+        && progress::of_attempt(inputs.facts, attempt).any(|pod| matches!(pod.role, Role::Stage(_)))
+    {
+        // Its stage pods were told to stop when it went, and would take no orders from another one.
+        let lost = result::failure(reasons::POD_LOST, "the build pod was deleted");
+        return result::retry(inputs, valid, plan, lost);
+    }
     make_objects(inputs, valid, attempt, plan);
     progress::follow(inputs, valid, attempt, plan);
 }

@@ -17,6 +17,8 @@ use crate::pod_view::{End, PodView, Progress, Role};
 const STUCK_LIMIT: f64 = 120.0;
 /// How long a pod with a user namespace may take to start before it is tried without.
 const USER_NAMESPACE_LIMIT: f64 = 45.0;
+/// How long a stage pod that was stopped may wait for the failure that it follows.
+const STOPPED_LIMIT: f64 = 20.0;
 /// How long the end waits for the last words of stage pods.
 const LAST_WORDS: f64 = 5.0;
 
@@ -220,7 +222,15 @@ fn trouble(inputs: &Inputs, valid: &ValidBuild, pod: &PodView, plan: &mut Plan) 
                 end.report.as_ref().ok().and_then(|r| r.stages.iter().find_map(|s| s.failure.clone()));
             // A stage that was told to stop only follows another failure, which has or will have its own words.
             if failed.is_none() && end.exit_code == i32::from(slipway_protocol::paths::EXIT_CANCELLED) {
-                return false;
+                let since = pod.ended.map_or(0.0, |t| inputs.now.duration_since(t).as_secs_f64());
+                if since < STOPPED_LIMIT {
+                    plan.again_in(SignedDuration::from_secs(5));
+                    return false;
+                }
+                let message =
+                    format!("the stage pod {} was stopped, and the build goes on without it", pod.name);
+                result::retry(inputs, valid, plan, failure(reasons::POD_LOST, &message));
+                return true;
             }
             // In one pod, `conduct` has a moment to end by itself: a pod that is removed has no log.
             let since = pod.stage_ended.map_or(0.0, |t| inputs.now.duration_since(t).as_secs_f64());

@@ -24,7 +24,7 @@ fn sizes_history_and_requests_of_other_tools() -> Result<()> {
     assert!(number("/cache/storeUsed") > 3 << 20, "{:#}", status["cache"]);
     assert!(number("/cache/storeFree") > 0);
     assert!(number("/images/0/unpackedBytes") >= 3 << 20);
-    assert_eq!(number("/images/0/sizeBytes"), number("/images/0/layers/0"));
+    assert!(number("/images/0/layers/0") > 0 && number("/images/0/sizeBytes") > number("/images/0/layers/0"));
     // The pods go after their time.
     let start = std::time::Instant::now();
     while !ns.pods("hello", 1)?.is_empty() {
@@ -70,7 +70,8 @@ fn sizes_history_and_requests_of_other_tools() -> Result<()> {
         assert!(metrics.contains(line), "{line} in {metrics}");
     }
     let explained = cluster.kubectl(&["explain", "imagebuild.spec.source.git.interval"])?;
-    assert!(explained.contains("new revision is a new build"), "{explained}");
+    let words: Vec<&str> = explained.split_whitespace().collect();
+    assert!(words.join(" ").contains("A new revision is a new build"), "{explained}");
     Ok(())
 }
 

@@ -189,3 +189,34 @@ fn an_image_that_cannot_be_pulled_ends_the_build_in_time() {
     world.step();
     assert_eq!(failure(&world).0, "PodStuck");
 }
+
+#[test]
+fn a_build_pod_that_is_gone_is_another_try() {
+    let mut world = running();
+    world.facts.pods.retain(|p| !p.name.ends_with("-build"));
+    world.step();
+    assert_eq!(world.status().attempt, 2);
+    assert!(world.facts.pods.is_empty(), "its stage pods would take no orders from another");
+    world.pass(2);
+    world.step();
+    assert!(world.has_pod("-build-2"));
+    // Without stage pods nothing is lost: the same try goes on.
+    world.facts.pods.clear();
+    world.step();
+    assert_eq!(world.status().attempt, 2);
+    assert!(world.has_pod("-build-2"));
+}
+
+#[test]
+fn a_stage_pod_that_was_stopped_for_no_reason_is_another_try() {
+    let mut world = running();
+    let now = world.now;
+    let pod = world.pod("-deps");
+    pod.stage = ended(3, "Error", Err(String::new()));
+    (pod.over, pod.ended) = (true, Some(now));
+    world.step();
+    assert_eq!(world.status().attempt, 1, "the failure that it follows may come yet");
+    world.pass(21);
+    world.step();
+    assert_eq!(world.status().attempt, 2);
+}
