@@ -138,7 +138,8 @@ impl Transport {
     /// Returns true if a registry answers there. A server with TLS answers plain requests with 400.
     async fn answers(&self, base: &Url) -> bool {
         let Ok(ping) = base.join("/v2/") else { return false };
-        let answer = self.clients.lax.get(ping).timeout(self.settings.timeouts.connect).send().await;
+        let Ok(client) = self.clients.get(true) else { return false };
+        let answer = client.get(ping).timeout(self.settings.timeouts.connect).send().await;
         answer.is_ok_and(|answer| answer.status() != StatusCode::BAD_REQUEST)
     }
 

@@ -14,7 +14,6 @@ mod tree;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use slipway_dockerfile::pattern::IgnoreFile;
@@ -26,6 +25,7 @@ pub(crate) use file::copy_content;
 
 use super::meta::{Meta, Time};
 use super::mode::ModeChange;
+use super::names::Seen;
 use super::pool::{self, Pool};
 use super::source::Source;
 use super::stack::LayerStack;
@@ -177,7 +177,7 @@ pub fn copy(
     let mut upper = Upper::open(upper, base)?;
     let stats = pool::with_pool(options.threads, |pool| {
         let mut copier =
-            Copier { upper: &mut upper, options, pool, shared: HashSet::new(), stats: CopyStats::default() };
+            Copier { upper: &mut upper, options, pool, shared: Seen::default(), stats: CopyStats::default() };
         for item in items {
             copier.item(item, dest)?;
         }
@@ -193,7 +193,7 @@ struct Copier<'a, 'p> {
     options: &'a Options,
     pool: &'p Pool<Batch>,
     /// Source files that were given a second name already: a third one would make one file of two copies.
-    shared: HashSet<(u64, u64)>,
+    shared: Seen,
     stats: CopyStats,
 }
 

@@ -1,26 +1,68 @@
-//! Files with several names: which name came first. Small, since every file of a layer may have a second name in another one.
+//! Files with several names: which were seen, and which name came first. Small, since all files of a layer may have a second
+//! name in another one.
 
 use std::collections::HashMap;
-use std::ffi::OsStr;
+use std::collections::hash_map::Entry;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
 use super::meta::Meta;
 
+/// Something for each file, by device and inode. Their upper halves are few, so an entry holds the lower one only.
+#[derive(Debug)]
+struct ByFile<V> {
+    groups: Vec<((u64, u64), HashMap<u32, V>)>,
+    /// The group that the last file was in: the next one is there too.
+    last: usize,
+}
+
+impl<V> Default for ByFile<V> {
+    fn default() -> Self {
+        Self { groups: Vec::new(), last: 0 }
+    }
+}
+
+impl<V> ByFile<V> {
+    fn entry(&mut self, meta: &Meta) -> Entry<'_, u32, V> {
+        let group = (meta.dev, meta.ino >> 32);
+        if self.groups.get(self.last).is_none_or(|(known, _)| *known != group) {
+            let found = self.groups.iter().position(|(known, _)| *known == group);
+            self.last = found.unwrap_or_else(|| {
+                self.groups.push((group, HashMap::new()));
+                self.groups.len() - 1
+            });
+        }
+        self.groups[self.last].1.entry(meta.ino as u32)
+    }
+}
+
+/// Files that were seen.
+#[derive(Debug, Default)]
+pub(super) struct Seen(ByFile<()>);
+
+impl Seen {
+    /// Notes a file, and tells whether it is new.
+    pub(super) fn insert(&mut self, meta: &Meta) -> bool {
+        match self.0.entry(meta) {
+            Entry::Occupied(_) => false,
+            Entry::Vacant(place) => {
+                place.insert(());
+                true
+            }
+        }
+    }
+}
+
 /// The first names of files. Directories are kept once, and a name without its directory.
 #[derive(Debug, Default)]
 pub(super) struct Names {
-    /// By device, of which there are one or two.
-    devices: Vec<(u64, HashMap<u64, Place>)>,
-    directories: Vec<Box<[u8]>>,
-    /// Each with its length before it.
+    /// Where each name begins in the text.
+    files: ByFile<u32>,
+    /// Each with where the text of its names begins.
+    directories: Vec<(u32, Box<[u8]>)>,
+    /// The names, each with its length before it.
     text: Vec<u8>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Place {
-    directory: u32,
-    name: u32,
 }
 
 impl Names {
@@ -31,36 +73,70 @@ impl Names {
         directory: &[u8],
         name: &OsStr,
     ) -> Option<(PathBuf, PathBuf)> {
-        let at = match self.devices.iter().position(|(device, _)| *device == meta.dev) {
-            Some(at) => at,
-            None => {
-                self.devices.push((meta.dev, HashMap::new()));
-                self.devices.len() - 1
+        // Four billion bytes of names: files beyond are files of their own, as if they had one name.
+        let start = u32::try_from(self.text.len()).ok()?;
+        match self.files.entry(meta) {
+            Entry::Occupied(found) => {
+                let start = *found.get();
+                let place = self.directories.partition_point(|(first, _)| *first <= start);
+                let (_, directory) = self.directories.get(place.checked_sub(1)?)?;
+                let text = self.text.get(start as usize..)?;
+                let (length, text) = text.split_first_chunk::<2>()?;
+                let name = text.get(..usize::from(u16::from_le_bytes(*length)))?;
+                let path = |bytes: &[u8]| PathBuf::from(OsString::from_vec(bytes.to_vec()));
+                Some((path(directory), path(name)))
             }
-        };
-        if let Some(place) = self.devices[at].1.get(&meta.ino) {
-            let directory = self.directories.get(place.directory as usize)?;
-            let start = place.name as usize + 2;
-            let length = usize::from(u16::from_le_bytes([self.text[start - 2], self.text[start - 1]]));
-            let path = |bytes: &[u8]| PathBuf::from(std::ffi::OsString::from_vec(bytes.to_vec()));
-            return Some((path(directory), path(&self.text[start..start + length])));
+            Entry::Vacant(place) => {
+                place.insert(start);
+                if self.directories.last().is_none_or(|(_, last)| **last != *directory) {
+                    self.directories.push((start, directory.into()));
+                }
+                self.text.extend_from_slice(&(name.len() as u16).to_le_bytes());
+                self.text.extend_from_slice(name.as_bytes());
+                None
+            }
         }
-        if self.directories.last().is_none_or(|last| **last != *directory) {
-            self.directories.push(directory.into());
-        }
-        let (directory, start) = (self.directories.len() - 1, self.text.len());
-        // Four billion bytes of names: those beyond are files of their own, as if they had one name.
-        if let (Ok(directory), Ok(start)) = (u32::try_from(directory), u32::try_from(start)) {
-            let bytes = name.as_bytes();
-            self.text.extend_from_slice(&(bytes.len() as u16).to_le_bytes());
-            self.text.extend_from_slice(bytes);
-            self.devices[at].1.insert(meta.ino, Place { directory, name: start });
-        }
-        None
     }
 
     /// Forgets everything.
     pub(super) fn clear(&mut self) {
         *self = Self::default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tree::{Kind, Time};
+
+    fn meta(dev: u64, ino: u64) -> Meta {
+        let (mtime, ctime) = (Time::default(), Time::default());
+        Meta { kind: Kind::File, mode: 0, uid: 0, gid: 0, size: 0, mtime, ctime, dev, ino, nlink: 2, rdev: 0 }
+    }
+
+    #[test]
+    fn the_first_name_of_each_file_is_known() {
+        let mut names = Names::default();
+        // The same lower half on another device, and with another upper half.
+        let files = [(1, 7), (1, 8), (2, 7), (1, (5 << 32) | 7)];
+        for (number, (dev, ino)) in files.iter().enumerate() {
+            let directory = format!("d{}", number / 2);
+            let name = format!("f{number}");
+            assert_eq!(names.first(&meta(*dev, *ino), directory.as_bytes(), name.as_ref()), None);
+        }
+        for (number, (dev, ino)) in files.iter().enumerate() {
+            let first = names.first(&meta(*dev, *ino), b"other", "name".as_ref());
+            assert_eq!(first, Some((format!("d{}", number / 2).into(), format!("f{number}").into())));
+        }
+        names.clear();
+        assert_eq!(names.first(&meta(1, 7), b"", "x".as_ref()), None);
+        assert_eq!(names.first(&meta(1, 7), b"", "y".as_ref()), Some(("".into(), "x".into())));
+    }
+
+    #[test]
+    fn a_file_is_new_once() {
+        let mut seen = Seen::default();
+        assert!(seen.insert(&meta(1, 7)) && seen.insert(&meta(2, 7)) && seen.insert(&meta(1, 1 << 40)));
+        assert!(!seen.insert(&meta(1, 7)) && !seen.insert(&meta(1, 1 << 40)));
     }
 }

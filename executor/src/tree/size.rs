@@ -1,9 +1,8 @@
 //! How much a tree unpacks to.
 
-use std::collections::HashSet;
-
 use super::TreeError;
 use super::meta::Kind;
+use super::names::Seen;
 use super::stack::{LayerStack, UnionDir};
 
 /// What a tree holds.
@@ -18,12 +17,12 @@ pub struct Size {
 /// Adds up what a stack shows: the size of the image, unpacked.
 pub fn of(stack: &LayerStack) -> Result<Size, TreeError> {
     let mut size = Size::default();
-    add(&stack.root()?, &mut size, &mut HashSet::new())?;
+    add(&stack.root()?, &mut size, &mut Seen::default())?;
     Ok(size)
 }
 
 /// Goes down one directory at a time, so that only those of one path are open.
-fn add(dir: &UnionDir, size: &mut Size, seen: &mut HashSet<(u64, u64)>) -> Result<(), TreeError> {
+fn add(dir: &UnionDir, size: &mut Size, seen: &mut Seen) -> Result<(), TreeError> {
     for (name, kind) in dir.list()?.iter() {
         size.entries += 1;
         if kind.is_some_and(|kind| !matches!(kind, Kind::File | Kind::Directory)) {
@@ -32,7 +31,7 @@ fn add(dir: &UnionDir, size: &mut Size, seen: &mut HashSet<(u64, u64)>) -> Resul
         let Some(node) = dir.get(name)? else { continue };
         match node.meta.kind {
             Kind::Directory => add(&dir.enter_node(name, &node)?, size, seen)?,
-            Kind::File if node.meta.nlink < 2 || seen.insert((node.meta.dev, node.meta.ino)) => {
+            Kind::File if node.meta.nlink < 2 || seen.insert(&node.meta) => {
                 size.bytes += node.meta.size;
             }
             _ => {}

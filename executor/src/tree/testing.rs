@@ -137,28 +137,28 @@ pub(crate) fn show_layer(layer: &Path) -> Vec<String> {
 fn show_dir(dir: &UnionDir, lines: &mut Vec<String>) {
     for (name, _) in dir.list().unwrap().iter() {
         // The kernel lists a whiteout of nothing in a directory that only one layer has, and then does not find it.
-        let Some(node) = dir.get(&name).unwrap() else { continue };
+        let Some(node) = dir.get(name).unwrap() else { continue };
         let meta = node.meta;
-        let path = dir.path().join(&name);
+        let path = dir.path().join(name);
         let mut line = path.to_string_lossy()[1..].to_owned();
         let mut usual = 0o644;
         match meta.kind {
             Kind::Directory => {
                 line.push('/');
                 usual = 0o755;
-                if dir.enter_node(&name, &node).unwrap().is_opaque().unwrap() {
+                if dir.enter_node(name, &node).unwrap().is_opaque().unwrap() {
                     line.push_str(" opaque");
                 }
             }
             Kind::File => {
-                let text = std::io::read_to_string(dir.open_file(&name, &node).unwrap()).unwrap();
+                let text = std::io::read_to_string(dir.open_file(name, &node).unwrap()).unwrap();
                 let _ = write!(line, " = {text}");
                 if meta.nlink > 1 {
                     let _ = write!(line, " x{}", meta.nlink);
                 }
             }
             Kind::Symlink => {
-                let target = dir.read_link(&name, &node).unwrap();
+                let target = dir.read_link(name, &node).unwrap();
                 line.push_str(" -> ");
                 line.push_str(&String::from_utf8_lossy(target.as_os_str().as_bytes()));
                 usual = 0o777;
@@ -188,7 +188,7 @@ fn show_dir(dir: &UnionDir, lines: &mut Vec<String>) {
         }
         lines.push(line);
         if meta.is_dir() {
-            show_dir(&dir.enter_node(&name, &node).unwrap(), lines);
+            show_dir(&dir.enter_node(name, &node).unwrap(), lines);
         }
     }
 }

@@ -93,8 +93,13 @@ impl Hashes {
         put(MAGIC)?;
         let mut new = new.iter().peekable();
         for (at, old) in self.old.entries().enumerate() {
+            let mut again = false;
             while let Some(next) = new.next_if(|next| next[..KEY] <= old[..KEY]) {
+                again = next[..KEY] == old[..KEY];
                 put(next)?;
+            }
+            if again {
+                continue;
             }
             let used = self.old.is_used(at);
             if room > 0 && (used || spare > 0) {

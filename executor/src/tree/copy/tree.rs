@@ -194,7 +194,7 @@ impl Copier<'_, '_> {
                 self.stats.files += 1;
                 self.stats.bytes += meta.size;
                 let same = owner == Owner { uid: meta.uid, gid: meta.gid } && mode == meta.mode;
-                let share = options.share && same && self.shared.insert((meta.dev, meta.ino));
+                let share = options.share && same && self.shared.insert(meta);
                 let (dir, from, to) = (Arc::clone(dir), name.to_owned(), target.to_owned());
                 let file = FileCopy { dir, from, to, owner, mode, time: meta.mtime, share };
                 if meta.nlink > 1 {
