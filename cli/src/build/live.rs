@@ -38,7 +38,8 @@ struct Push {
 
 impl Push {
     fn line(&self, repository: &str) -> String {
-        let sent = format!("{} blobs, {} sent", self.blobs, bytes(self.sent));
+        let blobs = if self.blobs == 1 { "blob" } else { "blobs" };
+        let sent = format!("{} {blobs}, {} sent", self.blobs, bytes(self.sent));
         let tags = self.tags.join(", ");
         if tags.is_empty() {
             format!("{repository}: {sent}")

@@ -122,6 +122,28 @@ fn an_index_with_an_image_a_platform_is_pushed_under_the_tag() {
 }
 
 #[test]
+fn every_blob_goes_to_a_repository_once_and_is_lent_to_the_next() {
+    let bed = bed("once");
+    let (one, two) = (bed.reference("one:1"), bed.reference("two:1"));
+    let said =
+        bed.built(&["--platform", BOTH, "-t", &one, "-t", &two, "-t", &bed.reference("one:2"), "--push"]);
+    let lines: Vec<&str> = said.lines().filter(|line| line.starts_with("push ")).collect();
+    let mut places: Vec<&str> = lines
+        .iter()
+        .filter(|line| !line.contains(" manifest ") && !line.contains(" index "))
+        .filter_map(|line| line.split(" uploaded").next()?.split(" mounted").next()?.split(" exists").next())
+        .collect();
+    let all = places.len();
+    places.sort_unstable();
+    places.dedup();
+    assert_eq!(places.len(), all, "told twice: {said}");
+    // The shared copy and one of each platform; the base's own layers are lent by its repository.
+    assert_eq!(lines.iter().filter(|line| line.contains("uploaded")).count(), 3, "{said}");
+    assert_eq!(bed.registry.manifest("one", "1"), bed.registry.manifest("two", "1"));
+    assert_eq!(bed.registry.manifest("one", "1"), bed.registry.manifest("one", "2"));
+}
+
+#[test]
 fn docker_types_give_a_manifest_list() {
     let bed = bed("docker-types");
     let name = bed.reference("app:1");

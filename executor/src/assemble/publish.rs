@@ -120,10 +120,10 @@ impl<'a> Publisher<'a> {
                 }
             };
             let descriptor = Descriptor::new(form.media_type, form.blob, form.size);
-            let base = self.base_at_hand(stage);
+            let (origin, base) = self.base_at_hand(stage);
             for repository in self.wanted.get(&stage).into_iter().flatten() {
                 for blob in std::iter::once(&descriptor).chain(&base) {
-                    if let Err(error) = self.remotes.block_on(self.upload(repository, blob, &[])) {
+                    if let Err(error) = self.remotes.block_on(self.upload(repository, blob, &origin)) {
                         tracing::warn!(%repository, %error, "cannot upload a layer ahead");
                     }
                 }
@@ -131,13 +131,15 @@ impl<'a> Publisher<'a> {
         }
     }
 
-    /// Returns the base's layers that are in the store, so that they need not wait for the build's end.
-    fn base_at_hand(&self, stage: StageId) -> Vec<Descriptor> {
+    /// Returns the base's layers that are in the store, so that they need not wait for the build's end, and where they are
+    /// from.
+    fn base_at_hand(&self, stage: StageId) -> (Vec<Reference>, Vec<Descriptor>) {
         let Some(Base::Image(image)) = lineage(self.graph, stage).first().map(|first| first.base) else {
-            return vec![];
+            return (vec![], vec![]);
         };
         let layers = self.images.manifest(image).map(|manifest| manifest.layers).unwrap_or_default();
-        layers.into_iter().filter(|layer| self.store.has_blob(&layer.digest)).collect()
+        let here = layers.into_iter().filter(|layer| self.store.has_blob(&layer.digest)).collect();
+        (self.images.reference(image).into_iter().collect(), here)
     }
 
     /// Brings a blob of the store into a repository.
@@ -151,10 +153,13 @@ impl<'a> Publisher<'a> {
         if self.there.lock().unwrap_or_else(PoisonError::into_inner).contains(&place) {
             return Ok(());
         }
+        // Whichever repository has it already can lend it.
+        let mut from = from.to_vec();
+        from.extend(self.repositories_with(&blob.digest));
         let pushed = if self.store.has_blob(&blob.digest) {
-            self.registry.push_blob(repository, blob, &self.store.blob_path(&blob.digest), from).await?
+            self.registry.push_blob(repository, blob, &self.store.blob_path(&blob.digest), &from).await?
         } else {
-            self.registry.push_blob(repository, blob, &NotHere, from).await?
+            self.registry.push_blob(repository, blob, &NotHere, &from).await?
         };
         let how = match pushed {
             Pushed::Existed => "exists",
@@ -165,6 +170,12 @@ impl<'a> Publisher<'a> {
             self.told(repository, &blob.digest.to_string(), how, blob.size);
         }
         Ok(())
+    }
+
+    /// Returns the repositories that are known to have a blob.
+    fn repositories_with(&self, digest: &Digest) -> Vec<Reference> {
+        let there = self.there.lock().unwrap_or_else(PoisonError::into_inner);
+        there.iter().filter(|(_, known)| known == digest).filter_map(|(name, _)| name.parse().ok()).collect()
     }
 
     fn told(&self, repository: &Reference, what: &str, how: &str, size: u64) {
