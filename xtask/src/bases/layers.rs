@@ -179,8 +179,10 @@ fn copy_from_machine(tree: &Path, name: &str) -> Result<()> {
     Command::new("cp").arg("--archive").arg(from).arg(tree.join(beside).join("")).text().map(drop)
 }
 
-/// Takes the toolchain that this machine compiles with.
+/// Takes the toolchain that this machine compiles with, and what static programs need of it.
 fn rust(tree: &Path) -> Result<()> {
+    let target = format!("{}-unknown-linux-musl", std::env::consts::ARCH);
+    Command::new("rustup").args(["target", "add", &target]).text()?;
     let root = Command::new("rustc").args(["--print", "sysroot"]).text()?;
     let usr_local = tree.join("usr/local");
     folders::make(&usr_local)?;
