@@ -57,7 +57,10 @@ fn forget_older(base: &Base, shelf: &Path, finished: &Path) {
     let Ok(entries) = fs::read_dir(shelf) else { return };
     for file in entries.flatten().map(|entry| entry.path()).filter(|file| file != finished) {
         let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if name.starts_with(&format!("{}-", base.name)) && name.ends_with(".tar.gz") {
+        // What is before the last dash is the base's name; another base's name may begin with it.
+        let owner =
+            name.strip_suffix(".tar.gz").and_then(|name| name.rsplit_once('-')).map(|(owner, _)| owner);
+        if owner == Some(base.name) {
             // A leftover costs room and nothing else.
             let _ = fs::remove_file(&file);
         }
