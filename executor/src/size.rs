@@ -1,21 +1,44 @@
 //! How large trees are, from what is known without walking them; and sizes for people.
 
-use slipway_graph::ir::Graph;
+use slipway_graph::ir::{Base, Graph, Stage};
+use slipway_oci::Digest;
 use slipway_store::{LayerId, Store};
 
+use crate::assemble::config::lineage;
 use crate::engine::Chain;
 
 /// Returns the unpacked bytes of a tree: the sum of its layers, as far as they are here.
 pub fn unpacked(graph: &Graph, store: &Store, tree: &Chain) -> u64 {
     let image = tree.image.and_then(|image| graph.images.get(image.0));
-    let base = image
-        .into_iter()
-        .flat_map(|image| &image.config.rootfs.diff_ids)
-        .map(|diff_id| LayerId::diff(*diff_id));
-    base.chain(tree.layers.iter().copied())
-        .filter_map(|layer| store.layer_meta(&layer))
-        .map(|meta| meta.size)
-        .sum()
+    let base = image.map_or(&[][..], |image| &image.config.rootfs.diff_ids);
+    let made = tree.layers.iter().filter_map(|layer| store.layer_meta(layer)).map(|meta| meta.size);
+    layers(store, base) + made.sum::<u64>()
+}
+
+/// Returns the unpacked bytes of the largest stage.
+///
+/// A stage counts also where nobody looked at it, since all that others take from it was cached: what its steps made is
+/// in the records. So the answer does not depend on how much of a build was cached.
+pub fn largest_stage<'a>(graph: &Graph, store: &Store, trees: impl Iterator<Item = &'a Chain>) -> u64 {
+    let seen = trees.map(|tree| unpacked(graph, store, tree));
+    seen.chain(graph.stages.iter().filter_map(|stage| recorded(graph, store, stage))).max().unwrap_or(0)
+}
+
+/// Returns the unpacked bytes of a stage whose steps all have records.
+fn recorded(graph: &Graph, store: &Store, stage: &Stage) -> Option<u64> {
+    let chain = lineage(graph, stage.id);
+    let base = match chain.first()?.base {
+        Base::Image(image) => &graph.images.get(image.0)?.config.rootfs.diff_ids[..],
+        _ => &[],
+    };
+    let steps = chain.iter().flat_map(|stage| &stage.steps).filter(|step| step.op.is_some());
+    let made: Option<u64> = steps.map(|step| Some(store.record(&step.key.0)?.size)).sum();
+    Some(layers(store, base) + made?)
+}
+
+/// Adds up the layers of a base image that are here.
+fn layers(store: &Store, diff_ids: &[Digest]) -> u64 {
+    diff_ids.iter().filter_map(|id| store.layer_meta(&LayerId::diff(*id))).map(|meta| meta.size).sum()
 }
 
 /// Writes bytes for people.

@@ -136,6 +136,21 @@ fn a_second_build_does_nothing() {
 }
 
 #[test]
+fn the_largest_stage_is_the_same_whether_it_was_built_or_not_looked_at() {
+    let bed = Bed::new();
+    let text = "FROM scratch AS large\nRUN one\nRUN two\nRUN three\nFROM scratch\nCOPY --from=large /a /a\n";
+    let largest = |outcome: &Outcome| {
+        let trees = outcome.trees.iter().flatten();
+        slipway_executor::size::largest_stage(&graph(text), &bed.store, trees)
+    };
+    let first = bed.build(text, &Pretender::new(&bed.store));
+    assert_eq!(largest(&first), 3);
+    let again = bed.build(text, &Pretender::new(&bed.store));
+    assert!(again.trees[0].is_none(), "the large stage was looked at");
+    assert_eq!(largest(&again), 3);
+}
+
+#[test]
 fn a_failure_stops_the_build_and_keeps_what_is_done() {
     let bed = Bed::new();
     let hands = Pretender::new(&bed.store);

@@ -157,11 +157,7 @@ impl Work<'_> {
     /// Says how it went.
     pub(super) fn report(&self, outcome: &Outcome, images: &[Image], began: Instant) -> anyhow::Result<()> {
         let digest = images.last().map(|image| image.digest.as_str());
-        let largest = (0..self.graph.stages.len())
-            .filter_map(|at| outcome.trees[at].as_ref())
-            .map(|tree| size::unpacked(self.graph, self.store, tree))
-            .max()
-            .unwrap_or(0);
+        let largest = size::largest_stage(self.graph, self.store, outcome.trees.iter().flatten());
         if let Some(path) = &self.args.metadata_file {
             summary::metadata(path, images, largest)?;
         }

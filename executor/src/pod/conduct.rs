@@ -277,7 +277,7 @@ fn tell(report: &mut BuildReport, plan: &PlanFile, outcome: &Outcome, store: &St
         report.bytes_reused += cached.map(|step| step.size).sum::<u64>();
     }
     let trees = outcome.trees.iter().flatten();
-    report.largest_stage = trees.map(|tree| size::unpacked(&plan.graph, store, tree)).max().unwrap_or(0);
+    report.largest_stage = size::largest_stage(&plan.graph, store, trees);
 }
 
 /// Where an image goes.

@@ -57,7 +57,10 @@ fn forget_older(base: &Base, shelf: &Path, finished: &Path) {
     let Ok(entries) = fs::read_dir(shelf) else { return };
     for file in entries.flatten().map(|entry| entry.path()).filter(|file| file != finished) {
         let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if name.starts_with(&format!("{}-", base.name)) && name.ends_with(".tar.gz") {
+        // What is before the last dash is the base's name; another base's name may begin with it.
+        let owner =
+            name.strip_suffix(".tar.gz").and_then(|name| name.rsplit_once('-')).map(|(owner, _)| owner);
+        if owner == Some(base.name) {
             // A leftover costs room and nothing else.
             let _ = fs::remove_file(&file);
         }
@@ -179,8 +182,10 @@ fn copy_from_machine(tree: &Path, name: &str) -> Result<()> {
     Command::new("cp").arg("--archive").arg(from).arg(tree.join(beside).join("")).text().map(drop)
 }
 
-/// Takes the toolchain that this machine compiles with.
+/// Takes the toolchain that this machine compiles with, and what static programs need of it.
 fn rust(tree: &Path) -> Result<()> {
+    let target = format!("{}-unknown-linux-musl", std::env::consts::ARCH);
+    Command::new("rustup").args(["target", "add", &target]).text()?;
     let root = Command::new("rustc").args(["--print", "sysroot"]).text()?;
     let usr_local = tree.join("usr/local");
     folders::make(&usr_local)?;

@@ -91,6 +91,8 @@ const GROUPS: &str = "root:x:0:\nnogroup:x:65534:\n";
 const ADDUSER: &str = include_str!("files/adduser");
 const ADDGROUP: &str = include_str!("files/addgroup");
 const APK: &str = include_str!("files/apk");
+/// The same for images whose Dockerfiles install compilers and libraries by Alpine's names.
+const APK_BY_NAME: &str = concat!(include_str!("files/apk-names"), include_str!("files/apk"));
 
 /// What Dockerfiles written for Alpine call, in an image that is Debian's.
 const LIKE_ALPINE: &[(&str, &str)] = &[
@@ -249,10 +251,7 @@ pub(crate) const CATALOGUE: &[Base] = &[
     },
     Base {
         name: "rust",
-        names: &[(
-            "library/rust",
-            "1 1-slim 1-alpine 1.75 1.75-slim 1.75-alpine 1.85 1.85-slim 1.85-alpine latest slim alpine",
-        )],
+        names: &[("library/rust", "1 1-slim 1.75 1.75-slim 1.85 1.85-slim latest slim")],
         on: Some("debian"),
         content: Content::Installed(Installation {
             rust: true,
@@ -260,12 +259,16 @@ pub(crate) const CATALOGUE: &[Base] = &[
             ..NOTHING
         }),
         files: LIKE_ALPINE,
-        settings: &[
-            "--cmd=bash",
-            PATH,
-            "--env=CARGO_HOME=/usr/local/cargo",
-            "--env=CARGO_TARGET_X86_64_UNKNOWN_LINUX_MUSL_LINKER=musl-gcc",
-        ],
+        settings: &["--cmd=bash", PATH, "--env=CARGO_HOME=/usr/local/cargo"],
+        large: true,
+    },
+    Base {
+        name: "rust-alpine",
+        names: &[("library/rust", "1-alpine 1.75-alpine 1.85-alpine alpine")],
+        on: Some("rust"),
+        content: Content::Files,
+        files: &[("usr/local/sbin/apk", APK_BY_NAME)],
+        settings: &["--env=CARGO_TARGET_X86_64_UNKNOWN_LINUX_MUSL_LINKER=musl-gcc"],
         large: true,
     },
     Base {
@@ -377,12 +380,8 @@ mod tests {
     #[test]
     fn what_an_installation_builds_on_is_there_and_decides_on_its_layer() {
         for base in CATALOGUE {
-            assert_eq!(
-                base.below().is_some(),
-                matches!(base.content, Content::Installed(_)),
-                "{}",
-                base.name
-            );
+            let needs = matches!(base.content, Content::Installed(_));
+            assert!(base.below().is_some() || (!needs && base.on.is_none()), "{}", base.name);
         }
         let changed = Base { files: &[("etc/motd", "hello")], ..CATALOGUE[0] };
         assert_ne!(changed.layer_key(), CATALOGUE[0].layer_key());

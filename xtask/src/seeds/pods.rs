@@ -9,7 +9,7 @@ use super::catalogue::{Answer, Case, Expectation};
 use crate::{cluster::Access, e2e::Namespace, host::command::wait_until};
 
 /// A pod may wait for its image on a busy machine.
-const PATIENCE: Duration = Duration::from_mins(2);
+const PATIENCE: Duration = Duration::from_mins(5);
 
 /// What makes a web server pass requests to PHP in the same pod.
 const FASTCGI: &str = r#"echo 'server { listen 80; location / { include fastcgi_params; fastcgi_pass 127.0.0.1:9000;

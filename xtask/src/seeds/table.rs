@@ -66,9 +66,12 @@ fn mebibytes(bytes: u64) -> String {
 
 /// How much smaller the image is than the largest stage that was made for it.
 fn reduction(image: u64, largest: u64) -> String {
-    match largest {
-        0 => String::new(),
-        _ => format!("{}%", 100 - (image.saturating_mul(100) / largest).min(100)),
+    match image.saturating_mul(1000).checked_div(largest) {
+        None => String::new(),
+        Some(left) => {
+            let gone = 1000 - left.min(1000);
+            format!("{}.{}%", gone / 10, gone % 10)
+        }
     }
 }
 
@@ -88,8 +91,9 @@ mod tests {
     #[test]
     fn sizes_and_reductions_are_told_in_round_numbers() {
         assert_eq!(mebibytes(12_900_000), "12.3");
-        assert_eq!(reduction(5, 100), "95%");
-        assert_eq!(reduction(100, 100), "0%");
+        assert_eq!(reduction(5, 100), "95.0%");
+        assert_eq!(reduction(2, 383), "99.5%");
+        assert_eq!(reduction(100, 100), "0.0%");
         assert_eq!(reduction(1, 0), "");
     }
 }
