@@ -1,6 +1,6 @@
 //! The driver: who is reconciled when, and the five steps.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -207,7 +207,15 @@ impl Context {
             self.granted.lock().unwrap_or_else(PoisonError::into_inner).remove(&uid);
         }
         if let Some(written) = written {
-            self.latest.lock().unwrap_or_else(PoisonError::into_inner).insert(uid, written);
+            let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+            latest.insert(uid, written);
+            // A resource that is deleted at once is never seen with the mark of deletion.
+            let known: usize = self.builds.iter().map(Store::len).sum();
+            if latest.len() > 2 * known + 64 {
+                let uids: HashSet<String> =
+                    self.builds.iter().flat_map(Store::state).filter_map(|build| build.uid()).collect();
+                latest.retain(|uid, _| uids.contains(uid));
+            }
         }
     }
 

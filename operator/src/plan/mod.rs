@@ -134,6 +134,9 @@ fn refuse(inputs: &Inputs, problems: &[FieldProblem], plan: &mut Plan) {
 
 fn decide(inputs: &Inputs, valid: &ValidBuild, plan: &mut Plan) {
     let wanted = trigger::digest(inputs.build, inputs.facts);
+    if trigger::is_reread(inputs, &wanted) {
+        plan.status.trigger_digest.clone_from(&wanted);
+    }
     if wanted != plan.status.trigger_digest {
         if valid.suspend {
             return suspended(inputs, plan);

@@ -14,6 +14,22 @@ pub(super) fn digest(build: &ImageBuild, facts: &Facts) -> String {
     parts(build, facts).map(|(_, part)| Digest::of(part).hex()[..16].to_owned()).join("-")
 }
 
+/// Tells whether a digest differs only because another version of the operator reads the same spec: fields come, and get
+/// defaults, with an upgrade. Whether a person changed anything is what the generation says. An upgrade must not build
+/// everything anew.
+///
+/// A suspended build may owe a run of which only the difference is left, so it is never taken for one.
+pub(super) fn is_reread(inputs: &Inputs, wanted: &str) -> bool {
+    let Some(status) = &inputs.build.status else { return false };
+    let generation = inputs.build.metadata.generation;
+    let besides_the_spec = |digest: &str| digest.split_once('-').map(|(_, rest)| rest.to_owned());
+    generation.is_some()
+        && status.observed_generation == generation
+        && status.phase != "Suspended"
+        && !status.trigger_digest.is_empty()
+        && besides_the_spec(&status.trigger_digest) == besides_the_spec(wanted)
+}
+
 /// The parts of the digest, each with the words for people.
 fn parts(build: &ImageBuild, facts: &Facts) -> [(&'static str, String); 4] {
     // Suspending, keeping and placing do not change what comes out.

@@ -127,8 +127,34 @@ fn what_starts_a_build_and_what_does_not() {
     let status = world.step().status;
     assert_eq!((status.run, status.trigger.as_str()), (3, "new source revision"));
     world.build.spec.args.push(slipway_crds::build::BuildArg { name: "X".into(), ..Default::default() });
+    world.build.metadata.generation = Some(4);
     let status = world.step().status;
     assert_eq!((status.run, status.trigger.as_str()), (4, "spec changed"));
+}
+
+#[test]
+fn an_operator_that_reads_the_same_spec_in_another_way_builds_nothing() {
+    let mut world = built();
+    let other_version = |world: &mut World| {
+        let digest = &mut world.build.status.as_mut().unwrap().trigger_digest;
+        *digest = format!("0123456789abcdef-{}", digest.split_once('-').unwrap().1);
+    };
+    other_version(&mut world);
+    assert_eq!(world.step().status.run, 1, "the generation is the same");
+    world.build.spec.retries += 1;
+    world.build.metadata.generation = Some(2);
+    assert_eq!(world.step().status.run, 2, "somebody changed the spec");
+
+    let mut world = built();
+    world.build.spec.retries += 1;
+    world.build.spec.suspend = true;
+    world.build.metadata.generation = Some(2);
+    assert_eq!(world.step().status.phase, "Suspended");
+    other_version(&mut world);
+    assert_eq!(world.step().status.phase, "Suspended", "what is owed stays owed");
+    world.build.spec.suspend = false;
+    world.build.metadata.generation = Some(3);
+    assert_eq!(world.step().status.run, 2);
 }
 
 #[test]
