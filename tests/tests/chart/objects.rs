@@ -196,7 +196,8 @@ fn builds_are_shut_in_where_that_is_asked_for() {
     let stages = blocks(&open, "yard-slipway-stage-pods");
     assert_eq!(stages[0]["ipBlock"]["except"], json!(["1.2.3.0/24", "10.0.0.0/8"]));
     assert_eq!(stages[1]["ipBlock"], json!({"cidr": "::/0", "except": ["fd00::/8"]}));
-    let roles = &open.get("NetworkPolicy", "yard-slipway-build-pods")["spec"]["podSelector"]["matchExpressions"][0];
+    let roles =
+        &open.get("NetworkPolicy", "yard-slipway-build-pods")["spec"]["podSelector"]["matchExpressions"][0];
     assert_eq!(*roles, json!({"key": "slipway.dev/role", "operator": "In", "values": ["build", "poll"]}));
     let shut = render(", isolateStages: true");
     assert!(blocks(&shut, "yard-slipway-stage-pods").is_null());
