@@ -57,6 +57,8 @@ impl Bed {
             cache_from: vec![],
             cache_to: vec![],
             max_image_size: 0,
+            max_build_seconds: Default::default(),
+            one_pod: Default::default(),
             pods: Default::default(),
         }
     }
