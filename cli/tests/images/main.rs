@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests are not seen as tests
 
 mod bed;
+mod flags;
 mod layouts;
 mod live;
 mod platforms;

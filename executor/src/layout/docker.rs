@@ -70,7 +70,7 @@ impl Converter<'_> {
         let config = manifest::read_config(&bytes).map_err(|source| LayoutError::Document {
             path: self.path.to_owned(),
             what: image.config.clone(),
-            source,
+            source: Box::new(source),
         })?;
         if config.rootfs.diff_ids.len() != image.layers.len() {
             let (layers, ids) = (image.layers.len(), config.rootfs.diff_ids.len());
@@ -108,8 +108,8 @@ impl Converter<'_> {
         let format = Format::sniff(&head);
         let temporary = Temporary::new("layer");
         let (blob, size, actual) = match format {
-            Format::None => self.packed(place, &temporary).map_err(lost)?,
-            _ => self.copied(place, &temporary).map_err(lost)?,
+            Format::None => packed(place, &temporary).map_err(lost)?,
+            _ => copied(place, &temporary).map_err(lost)?,
         };
         if actual != diff_id {
             return Err(self.wrong(format!(
@@ -124,35 +124,6 @@ impl Converter<'_> {
         Ok(Descriptor::new(Flavour::Docker.layer(format), blob, size))
     }
 
-    /// Packs a plain layer; returns the blob's digest and size, and the digest of the plain layer.
-    fn packed(&self, place: &Place, to: &Temporary) -> io::Result<(Digest, u64, Digest)> {
-        let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
-        let mut out = LayerWriter::new(File::create_new(&to.0)?, Compression::GZIP, threads);
-        io::copy(&mut place.reader(0)?, &mut out)?;
-        let (_, digests) = out.finish()?;
-        Ok((digests.digest, digests.size, digests.diff_id))
-    }
-
-    /// Copies a packed layer as it is.
-    fn copied(&self, place: &Place, to: &Temporary) -> io::Result<(Digest, u64, Digest)> {
-        let mut plain = Hasher::new();
-        io::copy(&mut Decoder::new(place.reader(0)?, Limits::default())?, &mut plain)?;
-        let mut packed = Hasher::new();
-        let mut file = File::create_new(&to.0)?;
-        let mut tee = place.reader(0)?;
-        let mut buffer = vec![0; 256 << 10];
-        loop {
-            let count = tee.read(&mut buffer)?;
-            if count == 0 {
-                break;
-            }
-            packed.update(&buffer[..count]);
-            io::Write::write_all(&mut file, &buffer[..count])?;
-        }
-        let size = packed.size();
-        Ok((packed.finish(), size, plain.finish()))
-    }
-
     fn put(&self, digest: &Digest, bytes: &[u8]) -> Result<(), LayoutError> {
         let target = self.blobs.join(digest.hex());
         fs::write(&target, bytes).map_err(|source| failed(&target, source))
@@ -161,4 +132,33 @@ impl Converter<'_> {
     fn wrong(&self, reason: String) -> LayoutError {
         LayoutError::Wrong { path: self.path.to_owned(), reason }
     }
+}
+
+/// Packs a plain layer; returns the blob's digest and size, and the digest of the plain layer.
+fn packed(place: &Place, to: &Temporary) -> io::Result<(Digest, u64, Digest)> {
+    let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let mut out = LayerWriter::new(File::create_new(&to.0)?, Compression::GZIP, threads);
+    io::copy(&mut place.reader(0)?, &mut out)?;
+    let (_, digests) = out.finish()?;
+    Ok((digests.digest, digests.size, digests.diff_id))
+}
+
+/// Copies a packed layer as it is.
+fn copied(place: &Place, to: &Temporary) -> io::Result<(Digest, u64, Digest)> {
+    let mut plain = Hasher::new();
+    io::copy(&mut Decoder::new(place.reader(0)?, Limits::default())?, &mut plain)?;
+    let mut packed = Hasher::new();
+    let mut file = File::create_new(&to.0)?;
+    let mut tee = place.reader(0)?;
+    let mut buffer = vec![0; 256 << 10];
+    loop {
+        let count = tee.read(&mut buffer)?;
+        if count == 0 {
+            break;
+        }
+        packed.update(&buffer[..count]);
+        io::Write::write_all(&mut file, &buffer[..count])?;
+    }
+    let size = packed.size();
+    Ok((packed.finish(), size, plain.finish()))
 }

@@ -138,7 +138,7 @@ impl Files {
 impl Archive {
     /// Notes where the entries of an archive lie, without reading them.
     fn open(layout: &Path, file: PathBuf, unpacked: Option<Temporary>) -> Result<Self, LayoutError> {
-        let refused = |source| LayoutError::Archive { path: layout.to_owned(), source };
+        let refused = |source| LayoutError::Archive { path: layout.to_owned(), source: Box::new(source) };
         let input = File::open(&file).map_err(|source| failed(layout, source))?;
         let mut reader = Reader::new(input, Limits::default());
         let mut entries = HashMap::new();

@@ -40,7 +40,11 @@ pub fn import(
         let parts = match layout.parts(top, Some(platform)) {
             Ok(parts) => parts,
             // Whether it is needed shows later.
-            Err(LayoutError::Document { source: manifest::ManifestError::NoPlatform { .. }, .. }) => continue,
+            Err(LayoutError::Document { source, .. })
+                if matches!(*source, manifest::ManifestError::NoPlatform { .. }) =>
+            {
+                continue;
+            }
             Err(error) => return Err(error),
         };
         let Some(image) = parts.last() else { continue };

@@ -56,7 +56,7 @@ pub enum LayoutError {
         /// Where.
         path: PathBuf,
         /// Why.
-        source: ReadError,
+        source: Box<ReadError>,
     },
     /// A file operation failed.
     #[error("failed to read `{path}`")]
@@ -92,7 +92,7 @@ pub enum LayoutError {
         /// Which.
         what: String,
         /// Why.
-        source: ManifestError,
+        source: Box<ManifestError>,
     },
     /// Something else is wrong with it.
     #[error("the layout `{}`: {reason}", path.display())]
@@ -161,20 +161,18 @@ impl Layout {
     pub fn open(path: &Path) -> Result<Self, LayoutError> {
         let files = Files::open(path)?;
         let read = |files: &Files, name: &str| files.read(path, name, MAX_MANIFEST);
-        let (files, index) = match read(&files, "index.json")? {
-            Some(index) => (files, index),
-            None => {
-                let files = docker::convert(path, &files)?;
-                let index = read(&files, "index.json")?;
-                let missing = LayoutError::NoLayout { path: path.to_owned(), missing: "index.json" };
-                let index = index.ok_or(missing)?;
-                (files, index)
-            }
+        let (files, index) = if let Some(index) = read(&files, "index.json")? {
+            (files, index)
+        } else {
+            let files = docker::convert(path, &files)?;
+            let missing = || LayoutError::NoLayout { path: path.to_owned(), missing: "index.json" };
+            let index = read(&files, "index.json")?.ok_or_else(missing)?;
+            (files, index)
         };
         let document = manifest::read(&index, None).map_err(|source| LayoutError::Document {
             path: path.to_owned(),
             what: "index.json".to_owned(),
-            source,
+            source: Box::new(source),
         })?;
         match document {
             Document::Index(index) => Ok(Self { path: path.to_owned(), files, entries: index.manifests }),
@@ -344,7 +342,7 @@ impl Layout {
     }
 
     fn refused(&self, what: &str, source: ManifestError) -> LayoutError {
-        LayoutError::Document { path: self.path.clone(), what: what.to_owned(), source }
+        LayoutError::Document { path: self.path.clone(), what: what.to_owned(), source: Box::new(source) }
     }
 
     fn wrong(&self, reason: String) -> LayoutError {
