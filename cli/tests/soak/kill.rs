@@ -68,7 +68,7 @@ fn builds_that_are_killed_leave_nothing_behind() {
     let contexts = (0..KINDS).flat_map(|kind| (0..VARIANTS).map(move |variant| (kind, variant)));
     let contexts = contexts
         .map(|(kind, variant)| {
-            let dockerfile = recipes::dockerfile(kind, variant, &base);
+            let dockerfile = recipes::dockerfile(kind, variant, &base, &left::mark(&bed));
             ((kind, variant), bed.context(&format!("context-{kind}-{variant}"), &dockerfile))
         })
         .collect();
@@ -80,7 +80,7 @@ fn builds_that_are_killed_leave_nothing_behind() {
     for which in case.contexts.keys().filter(|(kind, variant)| builds > 100 || *variant == kind % VARIANTS) {
         let clean = bed.path(&format!("clean-{}-{}", which.0, which.1));
         expected.insert(*which, case.digest(&clean, *which));
-        left::nothing_runs(&clean);
+        left::nothing_runs(&bed, &clean);
         std::fs::remove_dir_all(clean).unwrap();
     }
     let usual = begun.elapsed().as_millis() as u64 / expected.len() as u64;
@@ -102,7 +102,7 @@ fn builds_that_are_killed_leave_nothing_behind() {
             killed += u64::from(child.try_wait().unwrap().is_none());
             kill(&mut child, group);
         }
-        left::nothing_runs(&store);
+        left::nothing_runs(&bed, &store);
     }
     println!("{killed} of {builds} builds were killed, one takes {usual} ms");
     assert!(killed * 3 > builds, "only {killed} of {builds} were still running");
@@ -114,6 +114,6 @@ fn builds_that_are_killed_leave_nothing_behind() {
     for (which, digest) in &expected {
         assert_eq!(case.digest(&store, *which), *digest, "{which:?} from the cache");
     }
-    left::nothing_runs(&store);
+    left::nothing_runs(&bed, &store);
     left::is_clean(&bed, &store);
 }
