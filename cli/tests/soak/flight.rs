@@ -42,6 +42,8 @@ fn of_many_equal_builds_one_makes_each_step() {
     assert_eq!(own, 3, "and each step that two have was made once");
     assert_eq!(runs(&mut bed.build(&store, &counting(&bed))), 1);
     left::nothing_runs(&bed, &store);
+    // Each build that made something had the disk waited for, after its end: nothing is in doubt any more.
+    assert_eq!(std::fs::read_dir(store.join("leases")).unwrap().count(), 0, "unsettled");
     left::is_clean(&bed, &store);
 }
 
