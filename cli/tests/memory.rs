@@ -39,7 +39,7 @@ const HEAD: &str =
     "FROM scratch AS shell\nCOPY busybox /bin/\nENV PATH=/bin\nSHELL [\"/bin/busybox\", \"sh\", \"-c\"]\n";
 
 /// Runs a build and returns the sum of the peaks of the program and of its `init`, in KiB.
-fn peak(build: &mut Command) -> u64 {
+fn peak(bed: &Bed, build: &mut Command) -> u64 {
     let begun = Instant::now();
     let mut child = build.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let mut said = child.stderr.take().unwrap();
@@ -48,7 +48,7 @@ fn peak(build: &mut Command) -> u64 {
         std::io::Read::read_to_string(&mut said, &mut text).map(|_| text)
     });
     let (mut own, mut helper) = (0, 0);
-    let program = fs::canonicalize(bed::PROGRAM).unwrap();
+    let program = fs::canonicalize(bed.slipway()).unwrap();
     while child.try_wait().unwrap().is_none() {
         own = own.max(high_water(&format!("/proc/{}", child.id())));
         let children =
@@ -109,7 +109,7 @@ fn the_engine_stays_small() {
         let context = bed.context("context", dockerfile);
         let mut build = bed.build(&store, &context);
         build.args(["--push", "-t", &format!("{}/memory:1", sink.host())]);
-        peaks.push((*name, peak(&mut build)));
+        peaks.push((*name, peak(&bed, &mut build)));
         if name.starts_with("many") {
             // A context of as many files: read for the first time, and known from before.
             for name in ["many files from the context", "the same again, one of them changed"] {
@@ -118,7 +118,7 @@ fn the_engine_stays_small() {
                 lay_out(&tree, thousands, name.len() as u64);
                 let mut build = bed.build(&store, &tree);
                 build.args(["--push", "-t", &format!("{}/memory:2", sink.host())]);
-                peaks.push((name, peak(&mut build)));
+                peaks.push((name, peak(&bed, &mut build)));
             }
         }
         fs::remove_dir_all(store).unwrap();

@@ -6,8 +6,6 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-/// The program under test.
-pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_slipway");
 const BUSYBOX: &str = "/bin/busybox";
 
 /// A folder that goes with the test.
@@ -25,6 +23,8 @@ impl Bed {
         let folder = tempfile::Builder::new().prefix(name).tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let bed = Self { folder };
+        // A name of its own tells the processes of this bed from those of others.
+        fs::copy(env!("CARGO_BIN_EXE_slipway"), bed.slipway()).unwrap();
         let context =
             bed.context("probe", "FROM scratch\nCOPY busybox /bin/\nRUN [\"/bin/busybox\", \"true\"]\n");
         let output = bed.build(&bed.path("probe-store"), &context).output().unwrap();
@@ -35,6 +35,11 @@ impl Bed {
         }
         assert!(output.status.success(), "{text}");
         Some(bed)
+    }
+
+    /// The program under test.
+    pub(crate) fn slipway(&self) -> PathBuf {
+        self.path("slipway")
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -59,7 +64,7 @@ impl Bed {
 
     /// Another verb on a store.
     pub(crate) fn program(&self, store: &Path, verb: &str) -> Command {
-        let mut command = Command::new(PROGRAM);
+        let mut command = Command::new(self.slipway());
         command
             .arg(verb)
             .arg("--root")

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use crate::alone;
 use crate::bed::{Bed, text};
-use crate::left::{self, MARK};
+use crate::left;
 
 const SIZE: &str = "64.0 MiB";
 
@@ -39,9 +39,9 @@ fn step(mib: u64, what: &str) -> String {
     format!("RUN : {what}; busybox head -c {} /dev/urandom > /{what}\n", mib << 20)
 }
 
-fn dockerfile(steps: &[String]) -> String {
+fn dockerfile(mark: &str, steps: &[String]) -> String {
     format!(
-        "FROM scratch\nCOPY busybox /bin/\nENV PATH=/bin {MARK}=disk\nSHELL [\"/bin/busybox\", \"sh\", \"-c\"]\n{}",
+        "FROM scratch\nCOPY busybox /bin/\nENV PATH=/bin {mark}\nSHELL [\"/bin/busybox\", \"sh\", \"-c\"]\n{}",
         steps.concat()
     )
 }
@@ -55,9 +55,9 @@ struct Case {
 
 impl Case {
     fn build(&self, name: &str, steps: &[String], words: &[&str]) -> (bool, String) {
-        let context = self.bed.context(name, &dockerfile(steps));
+        let context = self.bed.context(name, &dockerfile(&left::mark(&self.bed), steps));
         let output = self.bed.build(&self.store, &context).args(words).output().unwrap();
-        left::nothing_runs(&self.store);
+        left::nothing_runs(&self.bed, &self.store);
         (output.status.success(), text(&output))
     }
 

@@ -5,16 +5,20 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::bed::{Bed, PROGRAM, text};
+use crate::bed::{Bed, text};
 
-/// Every command of a build carries this in its environment.
-pub(crate) const MARK: &str = "SLIPWAY_SOAK_MARK";
+/// What commands of a bed's builds carry in their environment.
+pub(crate) fn mark(bed: &Bed) -> String {
+    let folder = bed.path("x");
+    let name = folder.parent().and_then(Path::file_name).unwrap_or_default();
+    format!("SLIPWAY_SOAK={}", name.display())
+}
 
 /// Waits until nothing is left of the builds over a store that have ended; fails where something stays.
-pub(crate) fn nothing_runs(store: &Path) {
+pub(crate) fn nothing_runs(bed: &Bed, store: &Path) {
     let end = Instant::now() + Duration::from_secs(60);
     loop {
-        let left = [mounts(store), processes(store)].concat();
+        let left = [mounts(store), processes(bed, store)].concat();
         if left.is_empty() {
             return;
         }
@@ -31,8 +35,8 @@ fn mounts(store: &Path) -> Vec<String> {
 }
 
 /// Finds processes of the program, of commands that it ran, and any that still has a mount of the store.
-fn processes(store: &Path) -> Vec<String> {
-    let program = fs::canonicalize(PROGRAM).unwrap();
+fn processes(bed: &Bed, store: &Path) -> Vec<String> {
+    let program = fs::canonicalize(bed.slipway()).unwrap();
     let own = std::process::id().to_string();
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc").unwrap().flatten() {
@@ -45,7 +49,7 @@ fn processes(store: &Path) -> Vec<String> {
             fs::read(place.join(file)).is_ok_and(|bytes| bytes.windows(what.len()).any(|part| part == what))
         };
         let ours = fs::read_link(place.join("exe")).is_ok_and(|exe| exe == program)
-            || has("environ", MARK.as_bytes())
+            || has("environ", mark(bed).as_bytes())
             || has("mountinfo", format!("{}/", store.display()).as_bytes());
         if ours {
             let words = fs::read(place.join("cmdline")).unwrap_or_default();

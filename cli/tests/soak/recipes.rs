@@ -1,14 +1,13 @@
 //! Dockerfiles of a few kinds, each in many variants, with the same image for the same variant on any day.
 
-use crate::left::MARK;
-
 /// The kinds.
 pub(crate) const KINDS: u64 = 5;
 
-/// Returns the Dockerfile of a kind and a variant. `base` is an image in a registry.
-pub(crate) fn dockerfile(kind: u64, variant: u64, base: &str) -> String {
+/// Returns the Dockerfile of a kind and a variant. `base` is an image in a registry, `mark` goes into the
+/// environment of commands.
+pub(crate) fn dockerfile(kind: u64, variant: u64, base: &str, mark: &str) -> String {
     let shell = format!(
-        "FROM scratch AS shell\nCOPY busybox /bin/\nENV PATH=/bin {MARK}={kind}-{variant}\n\
+        "FROM scratch AS shell\nCOPY busybox /bin/\nENV PATH=/bin {mark}\n\
          SHELL [\"/bin/busybox\", \"sh\", \"-c\"]\n"
     );
     let files = "i=0; while [ $i -lt 300 ]; do echo $i > /d/$i; i=$((i+1)); done";
@@ -31,9 +30,7 @@ pub(crate) fn dockerfile(kind: u64, variant: u64, base: &str) -> String {
             "FROM shell AS top\nRUN trap '' TERM INT HUP; (while :; do busybox sleep 1; done) & (busybox setsid busybox sleep 100000 &); \
              echo {variant} > /out\n"
         ),
-        _ => format!(
-            "FROM {base}\nENV {MARK}={kind}-{variant}\nRUN echo {variant} > /out\nCOPY busybox /again\n"
-        ),
+        _ => format!("FROM {base}\nENV {mark}\nRUN echo {variant} > /out\nCOPY busybox /again\n"),
     };
     shell + &rest
 }

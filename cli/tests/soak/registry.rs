@@ -10,7 +10,7 @@ use slipway_oci::{Descriptor, Digest, ImageConfig, Manifest, Platform};
 use slipway_registry::testing::{FakeRegistry, Fault, Guard};
 
 use crate::bed::Bed;
-use crate::left::{self, MARK};
+use crate::left;
 use crate::{Dice, alone, setting};
 
 /// Pushes a base image with a shell and a few files, and returns its name.
@@ -154,7 +154,7 @@ fn whatever_a_registry_does_the_image_is_right_or_the_error_is_clear() {
         }
         // The host differs from round to round and is part of no layer.
         let dockerfile =
-            format!("FROM {base}\nENV {MARK}=registry\nRUN echo x > /out\nCOPY busybox /copied\n");
+            format!("FROM {base}\nENV {}\nRUN echo x > /out\nCOPY busybox /copied\n", left::mark(&bed));
         let context = bed.context("context", &dockerfile);
         let config = bed.path("no-docker-config");
         std::fs::create_dir_all(&config).unwrap();
@@ -166,7 +166,8 @@ fn whatever_a_registry_does_the_image_is_right_or_the_error_is_clear() {
             for _ in 0..=dice.roll(4) {
                 let (method, path, fault) = fault(&mut dice);
                 let times = [1, 1, 2, 3, 99][dice.roll(5) as usize];
-                told.push(format!("{times} × {method} {path} {fault:.60?}"));
+                let fault_name: String = format!("{fault:?}").chars().take(70).collect();
+                told.push(format!("{times} × {method} {path} {fault_name}"));
                 fake.fail(method, path, times, fault);
             }
         }
@@ -193,7 +194,7 @@ fn whatever_a_registry_does_the_image_is_right_or_the_error_is_clear() {
                 "{told:?}: does not say why: {said}"
             );
         }
-        left::nothing_runs(&store);
+        left::nothing_runs(&bed, &store);
         left::is_clean(&bed, &store);
         std::fs::remove_dir_all(store).unwrap();
     }

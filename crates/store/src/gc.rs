@@ -123,8 +123,9 @@ impl Store {
         let living: BTreeSet<String> = files::names(&self.join("leases"))?.into_iter().collect();
         for name in temporary {
             let path = self.join("tmp").join(&name);
-            let young = files::last_used(&path).is_none_or(|time| age(now, time) < VERSION_AGE);
-            if !living.contains(&name) && !(young && name.starts_with("version-")) {
+            let is_young = || files::last_used(&path).is_none_or(|time| age(now, time) < VERSION_AGE);
+            let spared = living.contains(&name) || (name.starts_with("version-") && is_young());
+            if !spared {
                 files::remove(&path)?;
             }
         }

@@ -184,8 +184,8 @@ impl LocalHands<'_> {
                         parents: op.parents,
                         exclude: op.exclude.clone(),
                     };
-                    let found = content::digest(&opened.source(), &selection).map_err(tree_cause)?;
-                    let _ = writeln!(text, "{}", found.digest);
+                    let digest = content::sum(&opened.source(), &selection).map_err(tree_cause)?;
+                    let _ = writeln!(text, "{digest}");
                 }
             }
         }

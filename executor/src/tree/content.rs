@@ -13,6 +13,7 @@ mod tests;
 
 use slipway_dockerfile::pattern::IgnoreFile;
 use slipway_graph::{ContentFact, Selection};
+use slipway_oci::Digest;
 
 use super::TreeError;
 use super::pool;
@@ -25,20 +26,37 @@ pub fn digest(source: &Source<'_>, selection: &Selection) -> Result<ContentFact,
     digest_with(source, selection, &Hashes::forgetful())
 }
 
+/// Like [`digest`], without the list of files: for keys that nobody explains.
+pub fn sum(source: &Source<'_>, selection: &Selection) -> Result<Digest, TreeError> {
+    let found = found::Found::unlisted();
+    find(source, selection, &Hashes::forgetful(), &found)?;
+    Ok(found.sum().digest)
+}
+
 /// Like [`digest`], but does not read again what is known and has not changed since.
 pub fn digest_with(
     source: &Source<'_>,
     selection: &Selection,
     hashes: &Hashes,
 ) -> Result<ContentFact, TreeError> {
+    let found = found::Found::default();
+    find(source, selection, hashes, &found)?;
+    Ok(found.sum())
+}
+
+fn find(
+    source: &Source<'_>,
+    selection: &Selection,
+    hashes: &Hashes,
+    found: &found::Found,
+) -> Result<(), TreeError> {
     let exclude =
         IgnoreFile::from_patterns(selection.exclude.iter().map(String::as_str)).map_err(|error| {
             TreeError::Exclude { pattern: selection.exclude.join(","), reason: error.to_string() }
         })?;
     let exclude = Rules::new(Some(&exclude));
-    let found = found::Found::default();
     pool::with_pool(pool::threads(), |pool| {
-        let mut gather = gather::Gather::new(source, hashes, pool, &found);
+        let mut gather = gather::Gather::new(source, hashes, pool, found);
         if selection.parents {
             gather.with_parents(&selection.pattern, &exclude)?;
         } else if selection.literal {
@@ -50,6 +68,5 @@ pub fn digest_with(
             }
         }
         gather.finish()
-    })?;
-    Ok(found.sum())
+    })
 }

@@ -67,7 +67,7 @@ impl Listing {
 }
 
 impl Name {
-    fn bytes<'t>(&self, text: &'t [u8]) -> &'t [u8] {
+    fn bytes(self, text: &[u8]) -> &[u8] {
         &text[self.start as usize..][..usize::from(self.length)]
     }
 }

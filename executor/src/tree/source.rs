@@ -198,7 +198,7 @@ fn holds_anything(dir: &UnionDir, path: &Path, rules: &Rules<'_>) -> Result<bool
             return Ok(true);
         }
         if !rules.can_skip(&child)
-            && let Some(dir) = dir.enter(&name)?
+            && let Some(dir) = dir.enter(name)?
             && holds_anything(&dir, &child, &rules)?
         {
             return Ok(true);

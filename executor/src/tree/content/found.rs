@@ -52,6 +52,12 @@ struct State {
     /// Where selected things are in the tree.
     tops: Vec<PathBuf>,
     hash: Sha256,
+    listed: Option<Listed>,
+}
+
+/// What people are told of it.
+#[derive(Default)]
+struct Listed {
     files: Files,
     directories: Directories,
 }
@@ -60,18 +66,16 @@ impl Default for State {
     fn default() -> Self {
         let mut hash = Sha256::new();
         hash.update(VERSION);
-        Self {
-            open: VecDeque::new(),
-            closed: 0,
-            tops: Vec::new(),
-            hash,
-            files: Files::default(),
-            directories: Directories::default(),
-        }
+        Self { open: VecDeque::new(), closed: 0, tops: Vec::new(), hash, listed: Some(Listed::default()) }
     }
 }
 
 impl Found {
+    /// For a digest alone.
+    pub(super) fn unlisted() -> Self {
+        Self { state: Mutex::new(State { listed: None, ..State::default() }) }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -108,7 +112,8 @@ impl Found {
     pub(super) fn sum(self) -> ContentFact {
         let state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
         let digest = Digest::from_bytes(state.hash.finalize().into());
-        let files = state.files.listed().unwrap_or_else(|| state.directories.listed());
+        let listed = state.listed.unwrap_or_default();
+        let files = listed.files.listed().unwrap_or_else(|| listed.directories.listed());
         ContentFact { digest, files }
     }
 }
@@ -128,22 +133,30 @@ impl State {
             framed(&mut self.hash, entry.path.as_os_str().as_bytes());
             framed(&mut self.hash, &entry.header);
             framed(&mut self.hash, content);
-            let mut hash = Sha256::new();
-            framed(&mut hash, &entry.header);
-            framed(&mut hash, content);
-            let digest = Digest::from_bytes(hash.finalize().into());
-            let shown = self.shown(&entry);
-            self.directories.add(&shown, entry.is_dir, &digest);
-            if !entry.is_dir {
-                self.files.add(shown, digest);
+            if let Some(listed) = &mut self.listed {
+                listed.add(&self.tops, &entry, content);
             }
             self.closed += 1;
         }
     }
+}
+
+impl Listed {
+    fn add(&mut self, tops: &[PathBuf], entry: &Entry, content: &[u8]) {
+        let mut hash = Sha256::new();
+        framed(&mut hash, &entry.header);
+        framed(&mut hash, content);
+        let digest = Digest::from_bytes(hash.finalize().into());
+        let shown = Self::shown(tops, entry);
+        self.directories.add(&shown, entry.is_dir, &digest);
+        if !entry.is_dir {
+            self.files.add(shown, digest);
+        }
+    }
 
     /// Returns an entry's path in the tree, for people; a directory's ends with a slash.
-    fn shown(&self, entry: &Entry) -> String {
-        let top = &self.tops[entry.top as usize];
+    fn shown(tops: &[PathBuf], entry: &Entry) -> String {
+        let top = &tops[entry.top as usize];
         let path = if entry.path.as_os_str().is_empty() { top.clone() } else { top.join(&entry.path) };
         let slash = if entry.is_dir { "/" } else { "" };
         format!("{}{slash}", path.to_string_lossy())

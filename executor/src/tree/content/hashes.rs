@@ -185,7 +185,7 @@ impl Old {
     fn decode(bytes: Vec<u8>) -> Option<Self> {
         let (body, sum) = bytes.split_at_checked(bytes.len().checked_sub(32)?)?;
         let whole = body.starts_with(MAGIC)
-            && (body.len() - MAGIC.len()) % ENTRY == 0
+            && (body.len() - MAGIC.len()).is_multiple_of(ENTRY)
             && Digest::of(body).bytes() == sum;
         if !whole {
             return None;

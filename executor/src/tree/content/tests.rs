@@ -167,6 +167,17 @@ fn what_is_known_is_not_read_again_and_what_changed_is() {
 }
 
 #[test]
+fn a_digest_is_the_same_without_the_list() {
+    let desk = Desk::new();
+    let tree = desk.tree("t", "d/a = 1\nd/e/b = 2\nd/l -> a");
+    let stack = LayerStack::plain(&tree).unwrap();
+    let source = Source { stack: &stack, ignore: None, owner: None };
+    let fact = digest(&source, &selection("d")).unwrap();
+    assert_eq!(super::sum(&source, &selection("d")).unwrap(), fact.digest);
+    assert_eq!(fact.files.len(), 3);
+}
+
+#[test]
 fn large_selections_are_listed_by_directory() {
     let desk = Desk::new();
     let tree = desk.tree("t", "");
