@@ -61,6 +61,9 @@ pub(crate) fn run(access: &Access) -> Result<()> {
         bail!("{} of {} cases failed: {}", failed.len(), CASES.len(), failed.join(", "));
     }
     install::install(access)?;
+    let start = Instant::now();
+    install::Helm::new(access)?.test()?;
+    println!("   ok      helm test builds an image ({:.1} s)", start.elapsed().as_secs_f64());
     let crane = parts::CRANE.ensure()?.join("crane");
     let tests = |name: &str| {
         let mut cargo = Command::new("cargo");

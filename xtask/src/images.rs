@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path, process::Command};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use crate::{
     bases,
@@ -63,9 +63,27 @@ pub(crate) fn push(access: &Access) -> Result<Images> {
     Ok(Images { operator: image("operator")?, executor: image("executor")? })
 }
 
+/// Tells what is missing for [`push`] before a cluster is booted for it.
+pub(crate) fn prerequisites() -> Result<()> {
+    if std::env::consts::ARCH != "x86_64" {
+        bail!(
+            "images are built for {TARGET}, and this machine is {}\n\
+             help: name images that are there already in SLIPWAY_IMAGES",
+            std::env::consts::ARCH
+        );
+    }
+    if packages::on_path("rustup").is_none() {
+        bail!(
+            "static programs need the target {TARGET} of the toolchain, and there is no `rustup` on PATH\n\
+             help: install it from https://rustup.rs; a distribution's own Rust will not do"
+        );
+    }
+    packages::ensure(packages::STATIC)
+}
+
 /// Compiles the three programs and returns the folder that they are in.
 pub(crate) fn compile(profile: &str) -> Result<std::path::PathBuf> {
-    packages::ensure(packages::STATIC)?;
+    prerequisites()?;
     Command::new("rustup").args(["target", "add", TARGET]).text()?;
     Command::new("cargo")
         .current_dir(folders::checkout())

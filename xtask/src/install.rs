@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, process::Command};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use crate::{
     chart,
@@ -61,6 +61,13 @@ impl<'a> Helm<'a> {
             .args(["--namespace", NAMESPACE])
             .args(words)
             .text()
+    }
+
+    /// Runs `helm test`, which must have built an image, and returns what it printed.
+    pub(crate) fn test(&self) -> Result<String> {
+        let said = self.run(&["test", RELEASE], &["--timeout", "6m"])?;
+        ensure!(said.contains("made sha256:"), "helm test built nothing: {said}");
+        Ok(said)
     }
 
     /// Installs or upgrades the chart with images from this checkout and some more values.

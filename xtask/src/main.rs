@@ -94,7 +94,10 @@ fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Cluster { command } => cluster::run(command),
         Command::Bases(options) => bases::run(&options),
-        Command::Demo => cluster::lent(demo::run),
+        Command::Demo => {
+            images::prerequisites()?;
+            cluster::lent(demo::run)
+        }
         Command::Images => cluster::lent(|access| images::push(access).map(drop)),
         Command::Install => cluster::lent(install::install),
         Command::ChartCycle => cluster::lent(cycle::run),

@@ -5,5 +5,6 @@ mod lifecycle;
 mod onepod;
 mod ordered;
 mod polling;
+mod settings;
 mod simulation;
 mod world;
