@@ -85,6 +85,8 @@ impl Base {
 
 const PATH: &str = "--env=PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+const ALPINE_CC: &str = include_str!("files/alpine-cc");
+
 const USERS: &str = "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/bin/false\n";
 const GROUPS: &str = "root:x:0:\nnogroup:x:65534:\n";
 
@@ -267,8 +269,8 @@ pub(crate) const CATALOGUE: &[Base] = &[
         names: &[("library/rust", "1-alpine 1.75-alpine 1.85-alpine alpine")],
         on: Some("rust"),
         content: Content::Files,
-        files: &[("usr/local/sbin/apk", APK_BY_NAME)],
-        settings: &["--env=CARGO_TARGET_X86_64_UNKNOWN_LINUX_MUSL_LINKER=musl-gcc"],
+        files: &[("usr/local/sbin/apk", APK_BY_NAME), ("usr/local/bin/alpine-cc", ALPINE_CC)],
+        settings: &["--env=CARGO_TARGET_X86_64_UNKNOWN_LINUX_MUSL_LINKER=alpine-cc"],
         large: true,
     },
     Base {

@@ -94,7 +94,7 @@ impl Builder {
 
     /// The Dockerfile as the document has it, or completed.
     fn dockerfile(&self, case: &Case) -> Result<PathBuf> {
-        if case.before.is_empty() {
+        if case.is_verbatim() {
             return Ok(case.dockerfile());
         }
         let file = self.scratch.join("Dockerfile");

@@ -19,6 +19,8 @@ pub(super) struct Case {
     project: String,
     /// Lines that complete a fragment.
     pub(super) before: String,
+    /// How lines begin that are left out.
+    pub(super) without: String,
     /// The stages to build; the last one gives the image.
     pub(super) targets: Vec<String>,
     /// Build arguments.
@@ -109,11 +111,18 @@ impl Case {
         (!self.project.is_empty()).then(|| projects.join(&self.project))
     }
 
+    /// Tells whether the Dockerfile is built as it lies there.
+    pub(super) fn is_verbatim(&self) -> bool {
+        self.before.is_empty() && self.without.is_empty()
+    }
+
     /// The Dockerfile's text, completed where it is a fragment.
     pub(super) fn text(&self) -> Result<String> {
         let file = self.dockerfile();
         let text = fs::read_to_string(&file).with_context(|| format!("failed to read {}", file.display()))?;
-        Ok(format!("{}{text}", self.before))
+        let left_out = |line: &&str| !self.without.is_empty() && line.starts_with(&self.without);
+        let lines = text.split_inclusive('\n').filter(|line| !left_out(line));
+        Ok(lines.fold(self.before.clone(), |text, line| text + line))
     }
 }
 
@@ -221,6 +230,20 @@ mod tests {
         {
             assert!(bases::has(image), "there is no base {image}");
         }
+    }
+
+    #[test]
+    fn lines_are_put_before_and_left_out() {
+        let block = "27-optimized-rust-build-with-alpine".to_owned();
+        let whole = Case { block: block.clone(), ..Case::default() };
+        assert!(whole.is_verbatim());
+        let verbatim = whole.text().unwrap();
+        assert_eq!(verbatim, fs::read_to_string(whole.dockerfile()).unwrap());
+        let less =
+            Case { block, before: "ARG A\n".into(), without: "ENV RUSTFLAGS".into(), ..Case::default() };
+        let text = less.text().unwrap();
+        assert!(!less.is_verbatim() && text.starts_with("ARG A\n") && !text.contains("RUSTFLAGS"));
+        assert_eq!(text.lines().count(), verbatim.lines().count());
     }
 
     #[test]
