@@ -215,6 +215,83 @@ pub struct CacheSpec {
     /// Take nothing from the cache in the next build.
     #[serde(default)]
     pub disabled: bool,
+    /// Registry caches to read: what they have need not be built here. One that cannot be read is a warning.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub from: Vec<CacheFrom>,
+    /// Registry caches to write after the images are pushed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub to: Vec<CacheTo>,
+}
+
+/// A registry cache to read.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Default, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CacheFrom {
+    /// A cache that a build wrote, or an image that was built with an inline cache: `registry.example/shop-cache:main`. A
+    /// name without a registry host is one of the installation's default registry. Whoever can write to it can choose
+    /// layers of the image.
+    #[serde(rename = "ref")]
+    #[schemars(length(min = 1, max = 512), regex(pattern = r"^\S+$"))]
+    pub reference: String,
+    /// A Secret of type kubernetes.io/dockerconfigjson with the right to pull; only the build pod gets it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pull_secret: Option<NameRef>,
+}
+
+/// A registry cache to write.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Default)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!self.ref.contains('@')").message("a cache is written under a tag, not under a digest"))]
+pub struct CacheTo {
+    /// The repository and tag to write, for example `registry.example/shop-cache:main`. A name without a registry host
+    /// goes to the installation's default registry.
+    #[serde(rename = "ref")]
+    #[schemars(length(min = 1, max = 512), regex(pattern = r"^\S+$"))]
+    pub reference: String,
+    /// `Min` writes the layers of the images, `Max` those of all stages.
+    #[serde(default)]
+    pub mode: CacheMode,
+    /// How layers are packed that the images do not have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compression: Option<CacheCompression>,
+    /// A Secret of type kubernetes.io/dockerconfigjson with the right to push; only the build pod gets it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub push_secret: Option<NameRef>,
+    /// Let the build succeed where the cache cannot be written.
+    #[serde(default)]
+    pub ignore_error: bool,
+}
+
+/// How much of a build is written to a cache.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Default, JsonSchema)]
+#[allow(missing_docs)]
+pub enum CacheMode {
+    #[default]
+    Min,
+    Max,
+}
+
+/// How the layers of a cache are packed.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs)]
+pub enum CacheCompression {
+    Gzip,
+    Zstd,
+    None,
+}
+
+impl CacheCompression {
+    /// Returns the word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Gzip => "gzip",
+            Self::Zstd => "zstd",
+            Self::None => "none",
+        }
+    }
 }
 
 /// What keeps the layers.

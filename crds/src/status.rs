@@ -222,6 +222,8 @@ pub struct CacheStatus {
     pub steps: i32,
     /// How many of them the cache had.
     pub hits: i32,
+    /// How many of those came from a registry cache (`spec.cache.from`) and were not in the store.
+    pub imported: i32,
     /// The bytes of their layers.
     pub bytes_reused: i64,
     /// Bytes in the store.

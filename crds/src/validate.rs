@@ -4,7 +4,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::build::{BuildArg, BuildSecret, CacheType, FailOn, ImageBuildSpec, ImageSpec, Isolation};
+use crate::build::{
+    BuildArg, BuildSecret, CacheFrom, CacheTo, CacheType, FailOn, ImageBuildSpec, ImageSpec, Isolation,
+};
 use crate::pods::{PodSettings, PodsSpec, StageSettings};
 use crate::quantity;
 use crate::source::{KeyRef, Source};
@@ -150,6 +152,10 @@ pub struct ValidCache {
     pub storage_class: String,
     /// Take nothing from the cache.
     pub disabled: bool,
+    /// Registry caches to read: the reference and the Secret to pull with.
+    pub from: Vec<(String, Option<String>)>,
+    /// Registry caches to write; references have their host.
+    pub to: Vec<CacheTo>,
 }
 
 /// The shortest time between two looks at a source, in seconds.
@@ -209,6 +215,8 @@ pub fn validate(spec: &ImageBuildSpec, defaults: &Defaults) -> Result<ValidBuild
             own_size: cache.size,
             storage_class: cache.storage_class_name.unwrap_or_else(|| defaults.cache_storage_class.clone()),
             disabled: cache.disabled,
+            from: cache_from(&cache.from, defaults, &mut problems),
+            to: cache_to(&cache.to, defaults, &mut problems),
         },
         isolation: if spec.isolation == Isolation::Auto { defaults.isolation } else { spec.isolation },
         timeout: problems.seconds("spec.timeout", spec.timeout.as_deref().unwrap_or(&defaults.timeout)),
@@ -304,16 +312,53 @@ fn images(images: &[ImageSpec], defaults: &Defaults, problems: &mut Problems) ->
         .collect()
 }
 
-/// Gives a name its registry host: the first part is one where it has a point or a port, or is `localhost`.
+fn cache_from(
+    from: &[CacheFrom],
+    defaults: &Defaults,
+    problems: &mut Problems,
+) -> Vec<(String, Option<String>)> {
+    let one = |(at, cache): (usize, &CacheFrom)| {
+        let field = format!("spec.cache.from[{at}].ref");
+        let secret = cache.pull_secret.as_ref().map(|secret| secret.name.clone());
+        (with_host(&cache.reference, &field, defaults, problems), secret)
+    };
+    from.iter().enumerate().map(one).collect()
+}
+
+fn cache_to(to: &[CacheTo], defaults: &Defaults, problems: &mut Problems) -> Vec<CacheTo> {
+    let mut seen = std::collections::BTreeSet::new();
+    let mut all = Vec::new();
+    for (at, cache) in to.iter().enumerate() {
+        let field = format!("spec.cache.to[{at}].ref");
+        let reference = with_host(&cache.reference, &field, defaults, problems);
+        if reference.contains('@') {
+            problems.add(&field, "has a digest: a cache is written under a tag");
+        }
+        if !seen.insert(reference.clone()) {
+            problems
+                .add(&field, format!("`{reference}` is there twice: the second one would replace the first"));
+        }
+        all.push(CacheTo { reference, ..cache.clone() });
+    }
+    all
+}
+
+/// Checks the name of an image, and gives it its registry host.
 fn repository(name: &str, at: usize, defaults: &Defaults, problems: &mut Problems) -> String {
     let field = format!("spec.images[{at}].name");
-    let (first, rest) = name.split_once('/').unwrap_or(("", name));
+    let (_, rest) = name.split_once('/').unwrap_or(("", name));
     if rest.contains(':') {
         problems.add(&field, format!("`{name}` has a tag: put it into tags"));
     }
     if name.bytes().any(|b| b.is_ascii_uppercase()) && rest.bytes().any(|b| b.is_ascii_uppercase()) {
         problems.add(&field, format!("`{name}` must be lowercase"));
     }
+    with_host(name, &field, defaults, problems)
+}
+
+/// Gives a name its registry host: the first part is one where it has a point or a port, or is `localhost`.
+fn with_host(name: &str, field: &str, defaults: &Defaults, problems: &mut Problems) -> String {
+    let first = name.split_once('/').map_or("", |(first, _)| first);
     if first == "localhost" || first.contains(['.', ':']) {
         return name.to_owned();
     }

@@ -13,6 +13,11 @@ use crate::tree::LayerStack;
 pub trait Images: Send + Sync {
     /// Returns the unpacked layers of an image, lowest first, fetching what is missing.
     fn layers(&self, image: ImageId) -> Result<Vec<LayerId>, Cause>;
+
+    /// Brings those built layers of a tree that were imported, and are not here yet.
+    fn bring(&self, _tree: &Chain) -> Result<(), Cause> {
+        Ok(())
+    }
 }
 
 /// A build context on disk.
@@ -39,13 +44,20 @@ pub struct Inputs<'a> {
 }
 
 impl Inputs<'_> {
-    /// Returns the layers of a tree on disk, topmost first.
-    pub fn paths(&self, chain: &Chain) -> Result<Vec<PathBuf>, Cause> {
+    /// Returns the layers of a tree, lowest first, and brings those that are not here.
+    pub fn layers(&self, chain: &Chain) -> Result<Vec<LayerId>, Cause> {
         let mut layers = match chain.image {
             Some(image) => self.images.layers(image)?,
             None => vec![],
         };
+        self.images.bring(chain)?;
         layers.extend(&chain.layers);
+        Ok(layers)
+    }
+
+    /// Returns the layers of a tree on disk, topmost first.
+    pub fn paths(&self, chain: &Chain) -> Result<Vec<PathBuf>, Cause> {
+        let layers = self.layers(chain)?;
         Ok(layers.iter().rev().map(|layer| self.store.layer_path(layer)).collect())
     }
 

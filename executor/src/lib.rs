@@ -3,10 +3,12 @@
 //! - [`engine`] decides what happens, step by step; [`local`] does it in this process, [`pod`] through stage pods;
 //! - [`tree`] works on file trees made of layers: copy, unpack, archive, compare;
 //! - [`plan`] turns a Dockerfile and a context into a graph; [`images`] and [`fetch`] bring what is elsewhere;
-//! - [`assemble`] turns finished stages into images; [`layout`] reads images that others wrote into files;
+//! - [`assemble`] turns finished stages into images; [`layout`] reads images that others wrote into files; [`cache`] brings
+//!   results from elsewhere, and there;
 //! - [`event`] is what a build says meanwhile. The library never prints.
 
 pub mod assemble;
+pub mod cache;
 pub mod engine;
 pub mod event;
 pub mod fetch;

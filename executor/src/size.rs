@@ -5,35 +5,39 @@ use slipway_oci::Digest;
 use slipway_store::{LayerId, Store};
 
 use crate::assemble::config::lineage;
+use crate::cache::Shelf;
 use crate::engine::Chain;
 
-/// Returns the unpacked bytes of a tree: the sum of its layers, as far as they are here.
-pub fn unpacked(graph: &Graph, store: &Store, tree: &Chain) -> u64 {
+/// Returns the unpacked bytes of a tree: the sum of its layers, as far as they are known.
+pub fn unpacked(graph: &Graph, shelf: &Shelf<'_>, tree: &Chain) -> u64 {
     let image = tree.image.and_then(|image| graph.images.get(image.0));
     let base = image.map_or(&[][..], |image| &image.config.rootfs.diff_ids);
-    let made = tree.layers.iter().filter_map(|layer| store.layer_meta(layer)).map(|meta| meta.size);
-    layers(store, base) + made.sum::<u64>()
+    let made = tree.layers.iter().filter_map(|layer| {
+        let here = shelf.store.layer_meta(layer).map(|meta| meta.size);
+        here.or_else(|| shelf.imported.record(layer).map(|record| record.size))
+    });
+    layers(shelf.store, base) + made.sum::<u64>()
 }
 
 /// Returns the unpacked bytes of the largest stage.
 ///
 /// A stage counts also where nobody looked at it, since all that others take from it was cached: what its steps made is
 /// in the records. So the answer does not depend on how much of a build was cached.
-pub fn largest_stage<'a>(graph: &Graph, store: &Store, trees: impl Iterator<Item = &'a Chain>) -> u64 {
-    let seen = trees.map(|tree| unpacked(graph, store, tree));
-    seen.chain(graph.stages.iter().filter_map(|stage| recorded(graph, store, stage))).max().unwrap_or(0)
+pub fn largest_stage<'a>(graph: &Graph, shelf: &Shelf<'_>, trees: impl Iterator<Item = &'a Chain>) -> u64 {
+    let seen = trees.map(|tree| unpacked(graph, shelf, tree));
+    seen.chain(graph.stages.iter().filter_map(|stage| recorded(graph, shelf, stage))).max().unwrap_or(0)
 }
 
 /// Returns the unpacked bytes of a stage whose steps all have records.
-fn recorded(graph: &Graph, store: &Store, stage: &Stage) -> Option<u64> {
+fn recorded(graph: &Graph, shelf: &Shelf<'_>, stage: &Stage) -> Option<u64> {
     let chain = lineage(graph, stage.id);
     let base = match chain.first()?.base {
         Base::Image(image) => &graph.images.get(image.0)?.config.rootfs.diff_ids[..],
         _ => &[],
     };
     let steps = chain.iter().flat_map(|stage| &stage.steps).filter(|step| step.op.is_some());
-    let made: Option<u64> = steps.map(|step| Some(store.record(&step.key.0)?.size)).sum();
-    Some(layers(store, base) + made?)
+    let made: Option<u64> = steps.map(|step| shelf.size(&step.key.0)).sum();
+    Some(layers(shelf.store, base) + made?)
 }
 
 /// Adds up the layers of a base image that are here.

@@ -6,12 +6,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
+use slipway_executor::cache::{Imported, Shelf};
 use slipway_executor::engine::survey::survey;
 use slipway_executor::engine::{
     Cause, Exit, Hands, Job, Made, Outcome, Permits, StageOutcome, StepState, Task, run,
 };
 use slipway_executor::event::Quiet;
 use slipway_graph::ir::{Graph, Op, StageId};
+use slipway_graph::key::Tree;
 use slipway_graph::request::NoCache;
 use slipway_graph::{KnownFacts, Lowered, Request, lower};
 use slipway_oci::{Digest, Platform};
@@ -38,7 +40,14 @@ impl Bed {
 
     fn run(&self, graph: &Graph, hands: &Pretender<'_>) -> Outcome {
         let targets = graph.outputs.iter().map(|output| output.stage).collect();
-        let job = Job { graph, store: &self.store, targets, subject: "test".into(), events: Arc::new(Quiet) };
+        let job = Job {
+            graph,
+            store: &self.store,
+            imported: &Imported::default(),
+            targets,
+            subject: "test".into(),
+            events: Arc::new(Quiet),
+        };
         run(&job, hands, &Cancel::new())
     }
 }
@@ -103,10 +112,10 @@ impl Hands for Pretender<'_> {
         Ok(Made { size: 1 })
     }
 
-    fn content(&self, task: &Task<'_>) -> Result<Option<Digest>, Cause> {
+    fn content(&self, task: &Task<'_>, trees: &[Tree]) -> Result<Option<Vec<Digest>>, Cause> {
         match task.step.op {
-            Some(Op::Copy(_)) => Ok(self.content),
-            _ => Ok(Some(Digest::of(""))),
+            Some(Op::Copy(_)) => Ok(self.content.map(|content| vec![content; trees.len()])),
+            _ => Ok(Some(vec![])),
         }
     }
 
@@ -141,7 +150,11 @@ fn the_largest_stage_is_the_same_whether_it_was_built_or_not_looked_at() {
     let text = "FROM scratch AS large\nRUN one\nRUN two\nRUN three\nFROM scratch\nCOPY --from=large /a /a\n";
     let largest = |outcome: &Outcome| {
         let trees = outcome.trees.iter().flatten();
-        slipway_executor::size::largest_stage(&graph(text), &bed.store, trees)
+        slipway_executor::size::largest_stage(
+            &graph(text),
+            &Shelf { store: &bed.store, imported: &Imported::default() },
+            trees,
+        )
     };
     let first = bed.build(text, &Pretender::new(&bed.store));
     assert_eq!(largest(&first), 3);
@@ -206,7 +219,7 @@ fn a_stage_that_is_to_be_made_anew_is_made_though_only_a_cached_copy_reads_it() 
     request.no_cache = NoCache::Stages(vec!["a".into()]);
     let graph = graph_of(TWO_STAGES, &request);
     let targets = [graph.outputs[0].stage];
-    assert!(survey(&graph, &bed.store, &targets, "test")[0].runs);
+    assert!(survey(&graph, &Shelf { store: &bed.store, imported: &Imported::default() }, &targets, "test")[0].runs);
     let mut same = Pretender::new(&bed.store);
     same.content = hands.content;
     assert!(bed.run(&graph, &same).succeeded());
@@ -234,10 +247,11 @@ fn a_survey_knows_which_stages_run_user_code() {
     let bed = Bed::new();
     let graph = graph(TWO_STAGES);
     let targets = [graph.outputs[0].stage];
-    let before = survey(&graph, &bed.store, &targets, "test");
+    let shelf = Shelf { store: &bed.store, imported: &Imported::default() };
+    let before = survey(&graph, &shelf, &targets, "test");
     assert!(before.iter().all(|stage| stage.wanted && stage.runs && stage.cached == 0));
     assert!(bed.build(TWO_STAGES, &Pretender::new(&bed.store)).succeeded());
-    let after = survey(&graph, &bed.store, &targets, "test");
+    let after = survey(&graph, &shelf, &targets, "test");
     assert!(!after[0].wanted && !after[1].runs && after[1].cached == 2, "{after:?}");
 }
 
@@ -251,4 +265,14 @@ fn builds_of_the_same_thing_at_once_make_each_step_once() {
         }
     });
     assert_eq!(hands.made(), ["RUN one", "RUN two"]);
+}
+
+#[test]
+fn a_step_that_runs_does_not_want_what_cached_steps_before_it_read() {
+    let bed = Bed::new();
+    let outcome = bed.build(TWO_STAGES, &Pretender::new(&bed.store));
+    bed.store.evict_layer(&outcome.stages[0].steps[0].layer.unwrap()).unwrap();
+    let again = Pretender::new(&bed.store);
+    assert!(bed.build(&TWO_STAGES.replace("RUN two", "RUN changed"), &again).succeeded());
+    assert_eq!(again.made(), ["RUN changed"]);
 }

@@ -189,7 +189,7 @@ impl Reader<'_> {
         let push = registries
             .iter()
             .filter(|n| **n != settings.default_push_secret)
-            .map(|name| ("spec.images[].pushSecret", name));
+            .map(|name| (request::secret_field(valid, name), name));
         let build = valid.secrets.values().map(|key| ("spec.secrets[].secretRef", &key.name));
         for (field, name) in git.chain(push).chain(build) {
             if secrets.get_metadata_opt(name).await.map_err(reading("a Secret's metadata"))?.is_none() {

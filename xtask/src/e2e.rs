@@ -80,6 +80,7 @@ pub(crate) fn run(access: &Access) -> Result<()> {
         .args(["build", "--quiet", "--locked", "--workspace", "--bin", "slipway"])
         .run()?;
     tests("conformance").env("SLIPWAY_TEST_REGISTRY", access.registry()).run()?;
+    tests("caches").env("SLIPWAY_TEST_REGISTRY", access.registry()).env("SLIPWAY_CRANE", &crane).run()?;
     seeds::short(access)?;
     tests("cluster")
         .env("KUBECONFIG", access.kubeconfig())

@@ -13,6 +13,7 @@ const EXAMPLES: &str = "Examples:
                                                          build for several platforms and push an index
   slipway build --build-context base=oci-layout://base .  `FROM base` is the image in a folder
   slipway build --secret id=npm,src=$HOME/.npmrc .       lend a file to RUN --mount=type=secret,id=npm
+  slipway build --cache-from shop:latest -t shop .       take what an image with an inline cache was built of
   slipway build -f- . < Dockerfile                       read the Dockerfile from standard input
   slipway build https://git.example/shop.git#main:web    build a folder of a git repository";
 
@@ -63,6 +64,16 @@ pub(crate) struct Args {
     /// Takes nothing from the cache for these stages; the same as `--no-cache=STAGE`.
     #[arg(long, value_name = "STAGE,…", value_delimiter = ',')]
     pub(crate) no_cache_filter: Vec<String>,
+
+    /// Reads a cache that another build wrote: `NAME` (a cache, or an image with an inline cache), `type=registry,ref=NAME`
+    /// or `type=local,src=FOLDER`; may be given several times.
+    #[arg(long = "cache-from", value_name = "SPEC")]
+    pub(crate) cache_from: Vec<String>,
+
+    /// Writes a cache for other builds: `type=registry,ref=NAME[,mode=min|max]`, `type=local,dest=FOLDER[,mode=min|max]` or
+    /// `type=inline`; may be given several times.
+    #[arg(long = "cache-to", value_name = "SPEC")]
+    pub(crate) cache_to: Vec<String>,
 
     /// Asks the registry for base images again, even where the cache knows a digest.
     #[arg(long)]

@@ -10,6 +10,7 @@ use slipway_executor::assemble::bundle::{Bundle, Member};
 use slipway_executor::assemble::image::{Parts, Style, assemble};
 use slipway_executor::assemble::publish::{Publisher, Wanted};
 use slipway_executor::assemble::{AssembleError, export};
+use slipway_executor::cache::Shelf;
 use slipway_executor::engine::{Chain, Outcome};
 use slipway_executor::inputs::Inputs;
 use slipway_executor::size;
@@ -17,7 +18,6 @@ use slipway_graph::Graph;
 use slipway_graph::ir::Output;
 use slipway_graph::request::Request;
 use slipway_oci::Reference;
-use slipway_store::Store;
 
 use super::args::Args;
 use super::outputs::Outputs;
@@ -30,8 +30,9 @@ pub(super) struct Work<'a> {
     pub(super) outputs: &'a Outputs,
     pub(super) names: &'a [Vec<Reference>],
     pub(super) request: &'a Request,
-    pub(super) store: &'a Store,
+    pub(super) shelf: Shelf<'a>,
     pub(super) graph: &'a Graph,
+    pub(super) inline_cache: bool,
 }
 
 impl Work<'_> {
@@ -76,7 +77,7 @@ impl Work<'_> {
                     publisher.fetch_base(member.stage, &member.ready)?;
                 }
                 for export in exports {
-                    export::image(self.store, export, &bundle, &self.names[at])?;
+                    export::image(self.shelf.store, export, &bundle, &self.names[at])?;
                 }
             }
             if self.outputs.push {
@@ -128,12 +129,13 @@ impl Work<'_> {
                     .and_then(|seconds| Timestamp::from_second(seconds).ok()),
                 labels: BTreeMap::new(),
                 annotations: self.outputs.notes.manifest(&output.platform),
+                inline_cache: self.inline_cache,
             };
             let ready = assemble(parts, output, tree(outcome, output)?, &style)?;
             members.push(Member { platform: output.platform.clone(), stage: output.stage, ready });
         }
         let notes = self.outputs.notes.index(&self.graph.platforms);
-        Bundle::new(self.store, members, self.outputs.flavour, &notes)
+        Bundle::new(self.shelf.store, members, self.outputs.flavour, &notes)
     }
 
     /// Pushes to each repository once, with all its tags.
@@ -157,7 +159,7 @@ impl Work<'_> {
     /// Says how it went.
     pub(super) fn report(&self, outcome: &Outcome, images: &[Image], began: Instant) -> anyhow::Result<()> {
         let digest = images.last().map(|image| image.digest.as_str());
-        let largest = size::largest_stage(self.graph, self.store, outcome.trees.iter().flatten());
+        let largest = size::largest_stage(self.graph, &self.shelf, outcome.trees.iter().flatten());
         if let Some(path) = &self.args.metadata_file {
             summary::metadata(path, images, largest)?;
         }

@@ -2,6 +2,7 @@
 
 mod annotations;
 mod args;
+mod cache;
 mod context;
 mod finish;
 mod inputs;

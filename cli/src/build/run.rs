@@ -9,10 +9,13 @@ use std::time::Instant;
 use anyhow::Context as _;
 use slipway_dockerfile::diagnostic::Severity;
 use slipway_dockerfile::render::Renderer;
+use slipway_executor::assemble::AssembleError;
 use slipway_executor::assemble::forms::Forms;
 use slipway_executor::assemble::image::Parts;
 use slipway_executor::assemble::publish::Publisher;
-use slipway_executor::engine::{self, Job, Permits};
+use slipway_executor::cache::Shelf;
+use slipway_executor::cache::export::{Exporter, ahead};
+use slipway_executor::engine::{self, Cause, Job, Permits};
 use slipway_executor::event::Event;
 use slipway_executor::images::{Freshness, PulledImages};
 use slipway_executor::inputs::Inputs;
@@ -31,7 +34,7 @@ use super::outputs::Outputs;
 use super::progress::{Progress, planned, report_failure, say};
 use super::sandbox::LazySandbox;
 use super::stop::{FAILED, stop_on_signal};
-use super::{inputs, outputs, settle, warnings};
+use super::{cache, inputs, outputs, settle, warnings};
 
 /// Runs the verb.
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
@@ -59,6 +62,7 @@ fn build(
     store: &Store,
     began: Instant,
 ) -> anyhow::Result<ExitCode> {
+    let caches = cache::read(args, &request)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let registry = Arc::new(Registry::new(args.registry.settings())?);
     let progress = Progress::new(args.progress, args.quiet);
@@ -109,12 +113,22 @@ fn build(
     }
     progress.events.event(planned(&graph));
 
-    let work = Work { args, outputs, names: &names, request: &request, store, graph: &graph };
+    let imported = caches.import(&graph, store, &registry, runtime.handle(), &progress.events);
+    let work = Work {
+        args,
+        outputs,
+        names: &names,
+        request: &request,
+        shelf: Shelf { store, imported: &imported },
+        graph: &graph,
+        inline_cache: caches.inline(),
+    };
     let images =
-        PulledImages::new(&graph, store, registry.clone(), runtime.handle().clone(), progress.events.clone());
+        PulledImages::new(&graph, store, registry.clone(), runtime.handle().clone(), progress.events.clone())
+            .with_imported(&imported);
     let mut shape = outputs.shape;
     shape.clamp = request.source_date_epoch.filter(|_| outputs.rewrite_timestamp);
-    let forms = Forms::new(store, shape);
+    let forms = Forms::new(store, shape).with_imported(&images);
     let publisher = Publisher::new(
         &graph,
         store,
@@ -124,7 +138,8 @@ fn build(
         &forms,
         &images,
         &work.wanted(),
-    );
+    )
+    .with_caches(ahead(&graph, &caches.to, shape));
     let all_inputs =
         Inputs { graph: &graph, store, images: &images, remotes: runtime.handle().clone(), contexts };
     let sandbox = LazySandbox::new(args.isolation, store.temporary()?, progress.events.clone());
@@ -141,22 +156,41 @@ fn build(
     let job = Job {
         graph: &graph,
         store,
+        imported: &imported,
         targets: graph.outputs.iter().map(|output| output.stage).collect(),
         subject: subject(&fetched, &text),
         events: progress.events.clone(),
     };
-    let outcome = publisher.beside(|| engine::run(&job, &hands, &cancel));
-    if !outcome.succeeded() {
-        progress.finish();
-        return Ok(report_failure(&outcome, &text.path, &source_text));
-    }
     let parts = Parts { graph: &graph, store, images: &images, forms: &forms };
-    let made = work.finish(&parts, &publisher, &all_inputs, &outcome);
+    let exporter = Exporter {
+        graph: &graph,
+        store,
+        images: &images,
+        forms: &forms,
+        publisher: &publisher,
+        events: &progress.events,
+    };
+    let mut outcome = publisher.beside(|| engine::run(&job, &hands, &cancel));
+    let made = loop {
+        if !outcome.succeeded() {
+            progress.finish();
+            return Ok(report_failure(&outcome, &text.path, &source_text));
+        }
+        match work.finish(&parts, &publisher, &all_inputs, &outcome) {
+            // An imported layer that only the output needs cannot be had: it is not counted on any more.
+            Err(AssembleError::Base(Cause::Lost(text))) => {
+                progress.events.event(Event::Note { text: format!("warning: {text}; building it instead") });
+                outcome = engine::run(&job, &hands, &cancel);
+            }
+            Err(error) => break Err(anyhow::Error::new(error)),
+            Ok(made) => break exporter.export(&outcome, &caches.to).map(|()| made).map_err(Into::into),
+        }
+    };
     progress.finish();
     let made = match made {
         Ok(made) => made,
         Err(error) => {
-            say(&format!("error: {:#}\n", anyhow::Error::new(error)));
+            say(&format!("error: {error:#}\n"));
             return Ok(ExitCode::from(FAILED));
         }
     };

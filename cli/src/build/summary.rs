@@ -99,7 +99,7 @@ pub(super) fn stages(outcomes: &[StageOutcome]) -> String {
         vec![
             stage.name.clone(),
             stage.steps.len().to_string(),
-            stage.count(StepState::Cached).to_string(),
+            cached(stage),
             seconds(stage.seconds()),
             bytes(stage.size()),
             stage.why().to_owned(),
@@ -108,6 +108,15 @@ pub(super) fn stages(outcomes: &[StageOutcome]) -> String {
     let rows: Vec<_> = looked_at.map(row).collect();
     let columns = ["STAGE", "STEPS", "CACHED", "TIME", "ADDED", "NOT CACHED BECAUSE"];
     table(&columns, &rows, &[false, true, true, true, true, false])
+}
+
+/// Tells how many steps were cached, and how many of them elsewhere.
+fn cached(stage: &StageOutcome) -> String {
+    let all = stage.count(StepState::Cached);
+    match stage.imported() {
+        0 => all.to_string(),
+        imported => format!("{all} ({imported} imported)"),
+    }
 }
 
 /// Returns the lines on the images. `largest` is the largest stage, unpacked.

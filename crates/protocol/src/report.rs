@@ -14,6 +14,8 @@ pub struct PlanReport {
     pub stages: Vec<PlannedStage>,
     /// How many stages of the file no target needs.
     pub pruned: u32,
+    /// How many of the cached steps a registry cache had, and not the store.
+    pub imported: u32,
     /// Warnings of the checks: `line:col id message`, the first few.
     pub warnings: Vec<String>,
     /// How many warnings there are in all.

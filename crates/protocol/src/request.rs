@@ -50,9 +50,9 @@ pub struct BuildRequest {
     /// Registry cache to read, as references.
     #[serde(default)]
     pub cache_from: Vec<String>,
-    /// Registry cache to write, as references.
+    /// Registry cache to write.
     #[serde(default)]
-    pub cache_to: Vec<String>,
+    pub cache_to: Vec<CacheTarget>,
     /// The largest size of any image in bytes, compressed; 0 for no limit.
     #[serde(default)]
     pub max_image_size: u64,
@@ -147,6 +147,20 @@ pub struct ImageRequest {
     /// Annotations of the manifest.
     #[serde(default)]
     pub annotations: BTreeMap<String, String>,
+}
+
+/// A registry cache to write.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct CacheTarget {
+    /// Where.
+    pub reference: String,
+    /// The layers of all stages, not only those of the images.
+    pub max: bool,
+    /// `gzip`, `zstd` or `none`; as the images' where empty.
+    pub compression: String,
+    /// The build succeeds where it cannot be written.
+    pub ignore_error: bool,
 }
 
 /// How the installation reaches registries.

@@ -38,7 +38,7 @@ pub use gc::{Collected, Policy};
 pub use id::LayerId;
 pub use layers::{Committed, LayerMeta, LayerWriter};
 pub use mounts::{MountLease, Mounts, Sharing};
-pub use records::{Form, Record};
+pub use records::{ContentKey, Form, Record};
 pub use room::{Need, Room};
 pub use usage::{Kind, Usage, UsageItem};
 pub use verify::Verified;

@@ -25,6 +25,21 @@ pub struct Record {
     pub size: u64,
     /// What went into the key, name and value, to explain a later miss.
     pub parts: Vec<(String, String)>,
+    /// The key under which it was made first; none where that is the key of the record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made: Option<Digest>,
+    /// The key by the content of what was read, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<ContentKey>,
+}
+
+/// A key by content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContentKey {
+    /// The key.
+    pub key: Digest,
+    /// The same for any content: tells whether it is worth while to read the content to ask for the key.
+    pub marker: Digest,
 }
 
 /// A layer's compressed form.

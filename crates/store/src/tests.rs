@@ -23,7 +23,7 @@ fn put_layer(store: &Store, id: LayerId, content: &str) -> Committed {
 
 fn record(layer: Option<LayerId>) -> Record {
     let parts = vec![("command".to_owned(), "make".to_owned())];
-    Record { layer, created: Timestamp::UNIX_EPOCH, seconds: 1.5, size: 7, parts }
+    Record { layer, created: Timestamp::UNIX_EPOCH, seconds: 1.5, size: 7, parts, made: None, content: None }
 }
 
 /// Names of all that lies in `tmp` and `trash`, but for this process's own directory.

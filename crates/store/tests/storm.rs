@@ -89,6 +89,8 @@ fn make(store: &Store, root: &Path, number: u64) {
             seconds: 0.1,
             size: 100,
             parts: Vec::new(),
+            made: None,
+            content: None,
         };
         store.put_record(&key(number), &record).unwrap();
     });

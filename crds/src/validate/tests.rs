@@ -1,4 +1,5 @@
 use super::*;
+use crate::build::CacheMode;
 
 fn spec(yaml: &str) -> ImageBuildSpec {
     serde_yaml::from_str(yaml).unwrap()
@@ -25,6 +26,21 @@ fn fills_in_what_is_left_open() {
 }
 
 #[test]
+fn a_cache_without_a_host_lies_in_the_default_registry() {
+    let defaults = Defaults { registry: "registry.example".into(), ..Defaults::default() };
+    let valid = validate(
+        &spec("{dockerfile: {inline: FROM scratch}, cache: {from: [{ref: 'shop:main'}], to: [{ref: 'r.example/c', mode: Max}]}}"),
+        &defaults,
+    )
+    .unwrap();
+    assert_eq!(valid.cache.from, [("registry.example/shop:main".to_owned(), None)]);
+    assert_eq!(
+        (valid.cache.to[0].reference.as_str(), valid.cache.to[0].mode),
+        ("r.example/c", CacheMode::Max)
+    );
+}
+
+#[test]
 fn a_build_without_images_builds_the_last_stage() {
     let valid = validate(&spec("dockerfile: {inline: FROM scratch}"), &Defaults::default()).unwrap();
     assert_eq!(valid.images, [ValidImage::default()]);
@@ -33,14 +49,18 @@ fn a_build_without_images_builds_the_last_stage() {
 #[test]
 fn names_each_field_that_is_wrong() {
     let found = problems(
-        "{source: {http: {url: 'http://x/y.tgz'}, subPath: ../up}, dockerfile: {path: /etc/passwd}, cache: {size: lots}, timeout: soon,
-          budgets: {imageSize: big}, images: [{name: 'shop'}, {name: 'registry.example/Shop:1'}],
+        "{source: {http: {url: 'http://x/y.tgz'}, subPath: ../up}, dockerfile: {path: /etc/passwd}, timeout: soon,
+          budgets: {imageSize: big},
+          cache: {size: lots, from: [{ref: 'cache:main'}], to: [{ref: 'r.example/c:x'}, {ref: 'r.example/c:x'}, {ref: 'r.example/c@sha256:0'}]}, images: [{name: 'shop'}, {name: 'registry.example/Shop:1'}],
           secrets: [{id: a, secretRef: {name: s, key: k}}, {id: a, secretRef: {name: s, key: k}}]}",
     );
     for field in [
         "spec.source.subPath",
         "spec.dockerfile.path",
         "spec.cache.size",
+        "spec.cache.from[0].ref",
+        "spec.cache.to[1].ref",
+        "spec.cache.to[2].ref",
         "spec.timeout",
         "spec.budgets.imageSize",
         "spec.images[0].name",

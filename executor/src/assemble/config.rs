@@ -8,6 +8,8 @@ use jiff::Timestamp;
 use slipway_graph::ir::{Base, Graph, Output, Stage, StageId};
 use slipway_oci::{Digest, History, ImageConfig};
 
+use crate::cache::format::{BUILDKIT_INLINE_FIELD, INLINE_FIELD};
+
 /// One layer of a built image that a step made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MadeLayer {
@@ -57,6 +59,8 @@ pub fn image_config(
     config.os.clone_from(&output.platform.os);
     config.variant.clone_from(&output.platform.variant);
     config.history = base.map(|base| base.history.clone()).unwrap_or_default();
+    // A cache inside the base tells of the base alone.
+    config.other.retain(|field, _| field != INLINE_FIELD && field != BUILDKIT_INLINE_FIELD);
     config.rootfs.kind = "layers".into();
     config.rootfs.diff_ids = base.map(|base| base.rootfs.diff_ids.clone()).unwrap_or_default();
 

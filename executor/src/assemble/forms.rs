@@ -5,13 +5,15 @@ use std::fs::{self, File};
 use std::num::NonZero;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use slipway_oci::compress::{Compression, LayerWriter};
-use slipway_oci::media::Flavour;
+use slipway_oci::compress::{Compression, Format, LayerWriter};
+use slipway_oci::media::{Flavour, layer_format};
 use slipway_store::{Form, LayerId, Need, Store};
 
 use super::AssembleError;
-use crate::engine::Cause;
+use crate::engine::{Cause, Chain};
 use crate::event::{Events, Quiet};
+use crate::images::PulledImages;
+use crate::inputs::Images as _;
 use crate::room;
 use crate::tree::layer::{self, Options};
 
@@ -31,8 +33,18 @@ impl Default for Shape {
 }
 
 impl Shape {
+    /// Returns the shape that a layer of a media type most likely has.
+    pub(crate) fn usual(media_type: &str) -> Self {
+        let compression = match layer_format(media_type) {
+            Some(Format::Zstd) => Compression::ZSTD,
+            Some(Format::Gzip) | None => Compression::GZIP,
+            Some(_) => Compression::None,
+        };
+        Self { compression, clamp: None }
+    }
+
     /// Returns the name under which the store keeps the form. The first number is the version of our archive writer.
-    fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         let packed = match self.compression {
             Compression::None => "none".to_owned(),
             Compression::Gzip(level) => format!("gzip{level}"),
@@ -51,17 +63,75 @@ type Slot = Arc<Mutex<Option<Form>>>;
 pub struct Forms<'a> {
     store: &'a Store,
     shape: Shape,
+    /// Take only blobs that are packed in this very way.
+    strict: bool,
+    images: Option<&'a PulledImages<'a>>,
     slots: Mutex<HashMap<LayerId, Slot>>,
 }
 
 impl<'a> Forms<'a> {
     /// Makes forms of one shape.
     pub fn new(store: &'a Store, shape: Shape) -> Self {
-        Self { store, shape, slots: Mutex::default() }
+        Self { store, shape, strict: false, images: None, slots: Mutex::default() }
+    }
+
+    /// Knows layers that were imported: their blobs are taken as they are, wherever they lie.
+    #[must_use]
+    pub fn with_imported(self, images: &'a PulledImages<'a>) -> Self {
+        Self { images: Some(images), ..self }
+    }
+
+    /// Packs what is packed in another way anew (`force-compression`).
+    #[must_use]
+    pub fn strict(self, strict: bool) -> Self {
+        Self { strict, ..self }
+    }
+
+    /// Returns the shape.
+    pub fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    /// Tells whether a layer can be neither packed nor taken as it is before [`Forms::prepare`].
+    pub(crate) fn must_wait_for(&self, layer: &LayerId) -> bool {
+        self.images.is_some_and(|images| images.imported(layer).is_some())
+            && self.imported(layer).is_none()
+            && !self.store.has_layer(layer)
+    }
+
+    /// Brings what is needed to pack the layers of a tree: their files, where blobs are not taken as they are.
+    pub(crate) fn prepare(&self, tree: &Chain) -> Result<(), AssembleError> {
+        match self.images {
+            Some(images) if self.strict || self.shape.clamp.is_some() => {
+                images.bring(tree).map_err(AssembleError::Base)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Returns the form of an imported layer that can be taken as it is; its blob need not be here.
+    fn imported(&self, layer: &LayerId) -> Option<Form> {
+        let found = self.images?.imported(layer)?;
+        let fits = if self.strict {
+            Shape::usual(&found.blob.media_type) == self.shape
+        } else {
+            self.shape.clamp.is_none()
+        };
+        fits.then(|| Form {
+            diff_id: found.diff_id,
+            blob: found.blob.digest,
+            size: found.blob.size,
+            media_type: found.blob.media_type.clone(),
+        })
     }
 
     /// Returns a layer's form; its blob is in the store.
+    ///
+    /// The blob of an imported one may be elsewhere still.
     pub fn get(&self, layer: &LayerId, stage: &str) -> Result<Form, AssembleError> {
+        if let Some(form) = self.imported(layer) {
+            return Ok(form);
+        }
         let slot =
             self.slots.lock().unwrap_or_else(PoisonError::into_inner).entry(*layer).or_default().clone();
         let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);

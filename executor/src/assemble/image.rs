@@ -11,6 +11,9 @@ use slipway_store::{LayerId, Store};
 use super::config::{MadeLayer, image_config, lineage};
 use super::forms::Forms;
 use super::{AssembleError, Ready};
+use crate::cache::Shelf;
+use crate::cache::format::{self, Inline};
+use crate::cache::kept::{inline_step, lineage_steps};
 use crate::engine::Chain;
 use crate::images::PulledImages;
 
@@ -25,6 +28,8 @@ pub struct Style {
     pub labels: BTreeMap<String, String>,
     /// Annotations of the manifest.
     pub annotations: BTreeMap<String, String>,
+    /// The image holds its own cache.
+    pub inline_cache: bool,
 }
 
 /// Where everything is.
@@ -68,13 +73,13 @@ pub fn assemble(
     }
     let base_layers = layers.len();
     let mut made = Vec::new();
-    let chain = lineage(graph, stage);
-    let steps = chain.iter().flat_map(|stage| {
-        stage.steps.iter().filter(|step| step.op.is_some()).map(move |step| (*stage, step))
-    });
-    for ((stage, step), layer) in steps.zip(&tree.layers) {
+    let mut inline = Inline { version: format::VERSION, steps: vec![] };
+    let shelf = Shelf { store, imported: images.all_imported() };
+    forms.prepare(tree)?;
+    for ((stage, step), layer) in lineage_steps(graph, stage).zip(&tree.layers) {
         let form = forms.get(layer, &stage.name)?;
-        let record = store.record(&step.key.0).filter(|record| record.layer == Some(*layer));
+        let record = shelf.record(&step.key.0, layer);
+        inline.steps.extend(inline_step(&shelf, step, layer));
         let lost = || AssembleError::Lost { stage: stage.name.clone(), line: step.line };
         let record = record.ok_or_else(lost)?;
         made.push(MadeLayer { diff_id: form.diff_id, created: record.created });
@@ -85,6 +90,10 @@ pub fn assemble(
     }
     let mut config = image_config(graph, output, &made, style.epoch);
     config.config.labels.extend(style.labels.clone());
+    if style.inline_cache && !inline.steps.is_empty() {
+        let value = serde_json::to_value(&inline).unwrap_or_default();
+        config.other.insert(format::INLINE_FIELD.to_owned(), value);
+    }
     let config_bytes = serde_json::to_vec(&config).unwrap_or_default();
     let config = Descriptor::of(style.flavour.config(), &config_bytes);
     let mut manifest = Manifest::new(style.flavour, config.clone(), layers.clone());

@@ -73,6 +73,12 @@ pub enum AssembleError {
     /// The store's volume is full.
     #[error("{0}")]
     Full(Cause),
+    /// More than anybody would read.
+    #[error("the cache is too large to be imported again: {steps} steps (export less: `mode=min`)")]
+    CacheTooLarge {
+        /// How many steps.
+        steps: usize,
+    },
     /// A thread died.
     #[error("a background task ended without a result")]
     Died,

@@ -35,6 +35,8 @@ pub struct Publisher<'a> {
     wanted: HashMap<StageId, Vec<Reference>>,
     /// Stages whose layers are packed, for a registry or another output.
     packed: HashSet<StageId>,
+    /// The repositories of caches that want the layers of a stage, and not those of its base.
+    cached: HashMap<StageId, Vec<Reference>>,
     queue: Mutex<Option<Sender<(StageId, LayerId)>>>,
     incoming: Mutex<Receiver<(StageId, LayerId)>>,
     /// What is known to be in a repository: by its name and the blob's digest.
@@ -87,10 +89,21 @@ impl<'a> Publisher<'a> {
             images,
             wanted: by_stage,
             packed,
+            cached: HashMap::new(),
             queue: Mutex::new(Some(sender)),
             incoming: Mutex::new(receiver),
             there: Mutex::default(),
         }
+    }
+
+    /// Uploads the layers of stages to the repositories of caches too.
+    #[must_use]
+    pub fn with_caches(mut self, caches: Vec<(StageId, Reference)>) -> Self {
+        for (stage, repository) in caches {
+            self.packed.insert(stage);
+            self.cached.entry(stage).or_default().push(repository);
+        }
+        self
     }
 
     /// Runs `build`, packing and uploading beside it, and waits for what was begun.
@@ -112,6 +125,9 @@ impl<'a> Publisher<'a> {
             let next = self.incoming.lock().unwrap_or_else(PoisonError::into_inner).recv();
             let Ok((stage, layer)) = next else { return };
             let name = self.graph.stages.get(stage.0).map_or("", |stage| stage.name.as_str());
+            if self.forms.must_wait_for(&layer) {
+                continue;
+            }
             let form = match self.forms.get(&layer, name) {
                 Ok(form) => form,
                 Err(error) => {
@@ -120,15 +136,35 @@ impl<'a> Publisher<'a> {
                 }
             };
             let descriptor = Descriptor::new(form.media_type, form.blob, form.size);
-            let (origin, base) = self.base_at_hand(stage);
-            for repository in self.wanted.get(&stage).into_iter().flatten() {
+            let images: Vec<Reference> = self.wanted.get(&stage).cloned().unwrap_or_default();
+            let (origin, base) = if images.is_empty() { (vec![], vec![]) } else { self.base_at_hand(stage) };
+            for repository in &images {
                 for blob in std::iter::once(&descriptor).chain(&base) {
-                    if let Err(error) = self.remotes.block_on(self.upload(repository, blob, &origin)) {
-                        tracing::warn!(%repository, %error, "cannot upload a layer ahead");
-                    }
+                    self.upload_ahead(repository, blob, &origin);
                 }
             }
+            for repository in self.cached.get(&stage).into_iter().flatten() {
+                self.upload_ahead(repository, &descriptor, &images);
+            }
         }
+    }
+
+    fn upload_ahead(&self, repository: &Reference, blob: &Descriptor, from: &[Reference]) {
+        let imported = self.imported_from(&blob.digest);
+        let from: Vec<Reference> = from.iter().chain(&imported).cloned().collect();
+        match self.remotes.block_on(self.upload(repository, blob, &from)) {
+            // An imported layer need not come by here; it is fetched at the end if nobody has it.
+            Err(error) if imported.is_empty() => {
+                tracing::warn!(%repository, %error, "cannot upload a layer ahead");
+            }
+            _ => {}
+        }
+    }
+
+    /// Returns the repository that an imported layer comes from.
+    fn imported_from(&self, blob: &Digest) -> Vec<Reference> {
+        let layer = self.images.imported_as(blob);
+        layer.and_then(|layer| layer.place.repository()).cloned().into_iter().collect()
     }
 
     /// Returns the base's layers that are in the store, so that they need not wait for the build's end, and where they are
@@ -183,7 +219,7 @@ impl<'a> Publisher<'a> {
         self.events.event(Event::Push { repository, what, how, size });
     }
 
-    /// Brings the base's layers here, for outputs that hold them.
+    /// Brings the layers of the base and of imported caches here, for outputs that hold them.
     pub fn fetch_base(&self, stage: StageId, ready: &Ready) -> Result<(), AssembleError> {
         if let Some(Base::Image(image)) = lineage(self.graph, stage).first().map(|first| first.base) {
             let origin = self.images.reference(image).map_err(AssembleError::Base)?;
@@ -191,6 +227,78 @@ impl<'a> Publisher<'a> {
                 self.images.blob(&origin, layer).map_err(AssembleError::Base)?;
             }
         }
+        for layer in ready.layers.iter().skip(ready.base_layers) {
+            self.images.blob_at_hand(layer).map_err(AssembleError::Base)?;
+        }
+        Ok(())
+    }
+
+    /// Brings layers that were built or imported into a repository: an imported one comes by here only where the registry
+    /// neither has it nor can link it from elsewhere.
+    pub fn deliver(
+        &self,
+        repository: &Reference,
+        layers: &[Descriptor],
+        from: &[Reference],
+    ) -> Result<(), AssembleError> {
+        let upload = |layer: &Descriptor| {
+            let mut from = from.to_vec();
+            from.extend(self.imported_from(&layer.digest));
+            from.extend(self.pushed_to(repository));
+            let layer = layer.clone();
+            async move { self.upload(repository, &layer, &from).await }
+        };
+        let results = self.remotes.block_on(futures::future::join_all(layers.iter().map(upload)));
+        for (layer, result) in layers.iter().zip(results) {
+            let Err(error) = result else { continue };
+            let was_here = self.store.has_blob(&layer.digest);
+            let is_here = self.is_here(layer, &error)?;
+            match self.images.imported_as(&layer.digest) {
+                Some(imported) if !is_here => {
+                    self.images.imported_blob(imported).map_err(AssembleError::Base)?;
+                    self.remotes.block_on(self.upload(repository, layer, &[]))?;
+                }
+                _ if was_here && !is_here => return Err(AssembleError::Damaged { digest: layer.digest }),
+                _ => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells whether a blob that could not be pushed is in the store, whole.
+    fn is_here(&self, blob: &Descriptor, error: &slipway_registry::Error) -> Result<bool, AssembleError> {
+        // Not for what passes: a large blob takes a while to read.
+        let there = self.store.has_blob(&blob.digest);
+        Ok(there && (error.is_transient() || self.store.check_blob(&blob.digest)?))
+    }
+
+    /// Returns the other repositories that this build writes to.
+    fn pushed_to(&self, repository: &Reference) -> Vec<Reference> {
+        let mut all: Vec<Reference> = Vec::new();
+        for other in self.wanted.values().chain(self.cached.values()).flatten() {
+            if other.name() != repository.name() && all.iter().all(|known| known.name() != other.name()) {
+                all.push(other.clone());
+            }
+        }
+        all.sort();
+        all
+    }
+
+    /// Pushes a document and the manifest that names it, under a reference.
+    pub fn document(
+        &self,
+        reference: &Reference,
+        config: &Descriptor,
+        bytes: &[u8],
+        manifest: &slipway_oci::Manifest,
+    ) -> Result<(), AssembleError> {
+        let raw = manifest.to_bytes();
+        let size = raw.len() as u64;
+        self.remotes.block_on(async {
+            self.registry.push_blob(reference, config, &bytes.to_vec(), &[]).await?;
+            self.registry.push_manifest(reference, raw, manifest.content_type()).await
+        })?;
+        self.told(reference, reference.tag().unwrap_or("manifest"), "manifest", size);
         Ok(())
     }
 
@@ -207,24 +315,22 @@ impl<'a> Publisher<'a> {
             _ => None,
         };
         let from: Vec<Reference> = origin.iter().cloned().collect();
+        let (base, built) = ready.layers.split_at(ready.base_layers.min(ready.layers.len()));
         let results = self.remotes.block_on(futures::future::join_all(
-            ready.layers.iter().map(|layer| self.upload(repository, layer, &from)),
+            base.iter().map(|layer| self.upload(repository, layer, &from)),
         ));
-        for ((at, layer), result) in ready.layers.iter().enumerate().zip(results) {
+        for (layer, result) in base.iter().zip(results) {
             let Err(error) = result else { continue };
-            let was_here = self.store.has_blob(&layer.digest);
-            // Not for what passes: a large blob takes a while to read.
-            let is_here = was_here && (error.is_transient() || self.store.check_blob(&layer.digest)?);
             match &origin {
                 // Nobody has the base's layer: it is fetched now, and only now.
-                Some(origin) if at < ready.base_layers && !is_here => {
+                Some(origin) if !self.is_here(layer, &error)? => {
                     self.images.blob(origin, layer).map_err(AssembleError::Base)?;
                     self.remotes.block_on(self.upload(repository, layer, &from))?;
                 }
-                _ if was_here && !is_here => return Err(AssembleError::Damaged { digest: layer.digest }),
                 _ => return Err(error.into()),
             }
         }
+        self.deliver(repository, built, &from)?;
         self.remotes.block_on(async {
             self.registry.push_blob(repository, &ready.config, &ready.config_bytes, &[]).await?;
             self.push_document(repository, &ready.document(), tags).await

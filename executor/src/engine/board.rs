@@ -4,6 +4,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use slipway_graph::ir::{ImageId, StageId};
+use slipway_graph::key::Key;
 use slipway_sandbox::Cancel;
 use slipway_store::LayerId;
 
@@ -30,7 +31,8 @@ struct State {
 struct StageState {
     wanted: bool,
     spawned: bool,
-    done: Option<Chain>,
+    /// The tree, and the key under which it was made.
+    done: Option<(Chain, Key)>,
     outcome: StageOutcome,
 }
 
@@ -40,13 +42,16 @@ pub(crate) struct Board {
     state: Mutex<State>,
     changed: Condvar,
     stop: Cancel,
+    /// A wish to stop from outside that `stop` does not hear of by itself.
+    outside: Option<Cancel>,
 }
 
 impl Board {
-    pub(crate) fn new(outcomes: Vec<StageOutcome>, stop: Cancel) -> Self {
+    pub(crate) fn new(outcomes: Vec<StageOutcome>, stop: Cancel, outside: Option<Cancel>) -> Self {
         let stages =
             outcomes.into_iter().map(|outcome| StageState { outcome, ..StageState::default() }).collect();
-        Self { state: Mutex::new(State { stages, ..State::default() }), changed: Condvar::new(), stop }
+        let state = Mutex::new(State { stages, ..State::default() });
+        Self { state, changed: Condvar::new(), stop, outside }
     }
 
     /// Waits for a change, or a moment: a wish to stop from outside wakes nobody.
@@ -72,6 +77,9 @@ impl Board {
     pub(crate) fn next_to_begin(&self) -> Option<StageId> {
         let mut state = self.lock();
         loop {
+            if self.outside.as_ref().is_some_and(Cancel::is_cancelled) {
+                self.stop.cancel();
+            }
             let halted = self.stop.is_cancelled();
             let found =
                 state.stages.iter().position(|stage| stage.wanted && !stage.spawned).filter(|_| !halted);
@@ -88,13 +96,13 @@ impl Board {
     }
 
     /// Says that a stage's thread is over.
-    pub(crate) fn ended(&self, stage: StageId, result: Result<Chain, Stopped>) {
+    pub(crate) fn ended(&self, stage: StageId, result: Result<(Chain, Key), Stopped>) {
         let mut state = self.lock();
         state.running -= 1;
         match result {
-            Ok(chain) => {
+            Ok(done) => {
                 if let Some(stage) = state.stages.get_mut(stage.0) {
-                    stage.done = Some(chain);
+                    stage.done = Some(done);
                 }
             }
             Err(Stopped::Failed(failed)) => {
@@ -106,12 +114,12 @@ impl Board {
         self.changed.notify_all();
     }
 
-    /// Waits until a stage is done.
-    pub(crate) fn wait_for(&self, stage: StageId) -> Result<Chain, Stopped> {
+    /// Waits until a stage is done; returns its tree and the key under which that was made.
+    pub(crate) fn wait_for(&self, stage: StageId) -> Result<(Chain, Key), Stopped> {
         let mut state = self.lock();
         loop {
-            if let Some(chain) = state.stages.get(stage.0).and_then(|stage| stage.done.clone()) {
-                return Ok(chain);
+            if let Some(done) = state.stages.get(stage.0).and_then(|stage| stage.done.clone()) {
+                return Ok(done);
             }
             if self.stop.is_cancelled() {
                 return Err(Stopped::Halted);
@@ -159,7 +167,9 @@ impl Board {
     /// Returns everything at the end: outcomes, results, failures.
     pub(crate) fn finish(self) -> (Vec<StageOutcome>, Vec<Option<Chain>>, Vec<Failed>) {
         let state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let (outcomes, chains) = state.stages.into_iter().map(|stage| (stage.outcome, stage.done)).unzip();
+        let (outcomes, chains) = (state.stages.into_iter())
+            .map(|stage| (stage.outcome, stage.done.map(|(chain, _)| chain)))
+            .unzip();
         (outcomes, chains, state.failures)
     }
 }

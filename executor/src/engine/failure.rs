@@ -86,6 +86,9 @@ pub enum Cause {
     /// An image could not be had.
     #[error("{0}")]
     Image(String),
+    /// A layer of an imported cache could not be had, and is not counted on any more.
+    #[error("{0}")]
+    Lost(String),
     /// A download or clone failed.
     #[error("{0}")]
     Fetch(String),
@@ -118,6 +121,7 @@ impl Cause {
             Self::Command { .. } => "RunFailed",
             Self::Instruction(_) => "InstructionFailed",
             Self::Image(_) => "ImagePullFailed",
+            Self::Lost(_) => "CacheImportFailed",
             Self::Fetch(_) => "FetchFailed",
             Self::Sandbox(_) => "SandboxFailed",
             Self::Infrastructure(_) => "InfrastructureFault",
@@ -128,7 +132,7 @@ impl Cause {
 
     /// Tells whether another try may help without a change by the user.
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Image(_) | Self::Fetch(_) | Self::Infrastructure(_))
+        matches!(self, Self::Image(_) | Self::Lost(_) | Self::Fetch(_) | Self::Infrastructure(_))
     }
 
     /// Describes an error with all its sources, for the causes that carry text.

@@ -3,35 +3,43 @@
 //! A record counts only on the very layer that it was made on: a layer is a difference, and means nothing elsewhere. So
 //! every layer has a name of its own, and the record of a step names the layer below it.
 //!
-//! There are two keys. The graph's key is known before anything runs. The content key is asked for when the first one
-//! fails: same step, same tree below, same bytes read. It finds the result when a stage was built again and gave the same
-//! files.
+//! A step is asked for by three keys, each only where the one before fails:
+//!
+//! 1. The graph's, known before anything runs.
+//! 2. The same with the keys under which the trees that it reads were *made*: a tree that was found by content has the key
+//!    of the build that made it, and what was built on it then is found on it now.
+//! 3. By content: same step, same tree below, same bytes read from other stages. It finds the result when a stage was
+//!    built again and gave the same files.
 
 use jiff::Timestamp;
 use slipway_graph::ir::{Base, CopyItem, Graph, Input, MountSource, Op, Stage, StageId, Step};
+use slipway_graph::key::step::Read;
+use slipway_graph::key::{Key, Tree, image_key, scratch_key, step_key};
 use slipway_oci::Digest;
 use slipway_store::{LayerId, Record, Store};
 
-use super::{Chain, Task};
+use super::Chain;
+use crate::cache::Shelf;
 
 /// The part of a record that names the layer below.
-const BELOW: &str = "\u{0}below";
+pub(crate) const BELOW: &str = "\u{0}below";
 
 /// Returns the name of the tree below as records hold it.
 pub(crate) fn below_name(graph: &Graph, below: &Chain) -> String {
-    match (below.layers.last(), below.image) {
-        (Some(layer), _) => layer.to_string(),
-        (None, Some(image)) => graph
-            .images
-            .get(image.0)
-            .map(|image| chain_name(&image.config.rootfs.diff_ids))
-            .unwrap_or_default(),
-        (None, None) => String::new(),
+    match below.layers.last() {
+        Some(layer) => layer.to_string(),
+        None => base_name(graph, below),
     }
 }
 
+/// Returns the name of the image at the bottom of a tree; empty where there is none.
+pub(crate) fn base_name(graph: &Graph, tree: &Chain) -> String {
+    let image = tree.image.and_then(|image| graph.images.get(image.0));
+    image.map(|image| chain_name(&image.config.rootfs.diff_ids)).unwrap_or_default()
+}
+
 /// Images with the same layers are the same tree, whatever they are called.
-fn chain_name(diff_ids: &[Digest]) -> String {
+pub(crate) fn chain_name(diff_ids: &[Digest]) -> String {
     if diff_ids.is_empty() {
         return String::new();
     }
@@ -39,19 +47,24 @@ fn chain_name(diff_ids: &[Digest]) -> String {
     Digest::of(text.join("\n")).to_string()
 }
 
-/// Returns the layer that a key gave on this tree, where the cache has it; holds it until the store is closed.
-pub(crate) fn find(store: &Store, key: &Digest, below: &str) -> Option<(LayerId, Record)> {
+/// Returns the layer that a key gave on this tree, where the store has it; holds it until the store is closed.
+pub(crate) fn stored(store: &Store, key: &Digest, below: &str) -> Option<(LayerId, Record)> {
     let record = store.record(key)?;
     let layer = record.layer?;
     let fits = record.parts.iter().any(|(name, value)| name == BELOW && value == below);
+    (fits && hold(store, &layer)).then_some((layer, record))
+}
+
+/// Holds a layer until the store is closed, and tells whether it is here.
+pub(crate) fn hold(store: &Store, layer: &LayerId) -> bool {
     // A store that is only read cannot be held; whoever opened it for writing holds what the build needs.
-    let there = fits && (store.is_readonly() || store.hold_layer(&layer).unwrap_or(false));
-    there.then_some((layer, record))
+    if store.is_readonly() { store.has_layer(layer) } else { store.hold_layer(layer).unwrap_or(false) }
 }
 
 /// Returns the record of a step that has just been made.
 pub(crate) fn record(
     step: &Step,
+    made: &Key,
     layer: LayerId,
     below: &str,
     created: Timestamp,
@@ -61,7 +74,8 @@ pub(crate) fn record(
     let mut parts: Vec<(String, String)> =
         step.parts.iter().map(|part| (part.name.clone(), part.value.clone())).collect();
     parts.push((BELOW.to_owned(), below.to_owned()));
-    Record { layer: Some(layer), created, seconds, size, parts }
+    let made = (*made != step.key).then_some(made.0);
+    Record { layer: Some(layer), created, seconds, size, parts, made, content: None }
 }
 
 /// Returns a name for a layer that nothing had before.
@@ -70,36 +84,92 @@ pub(crate) fn fresh_layer(step: &Step) -> LayerId {
     LayerId::step(Digest::of(format!("{}\n{now}\n{}", step.key, std::process::id())))
 }
 
-/// Returns the content key of a step, where what it reads has digest `content`.
-pub(crate) fn content_key(task: &Task<'_>, below: &str, content: &Digest) -> Option<Digest> {
-    let mut op = task.step.op.clone()?;
-    forget_inputs(&mut op);
-    // More goes in than the graph's key has (limits, hosts): that can only miss, never hit wrongly.
-    let op = serde_json::to_string(&op).ok()?;
-    Some(Digest::of(format!("slipway content key 1\n{}\n{below}\n{content}\n{op}", below.len())))
+/// Returns the key of the tree that a stage starts with, where that is not another stage.
+pub(crate) fn base_key(graph: &Graph, base: Base) -> Key {
+    match base {
+        Base::Image(id) => graph.images.get(id.0).map_or_else(scratch_key, |image| image_key(&image.config)),
+        Base::Scratch | Base::Stage(_) => scratch_key(),
+    }
 }
 
-/// Replaces the names of trees by nothing: their content stands for them.
-fn forget_inputs(op: &mut Op) {
-    match op {
-        Op::Run(run) => {
-            for mount in &mut run.mounts {
-                match &mut mount.source {
-                    MountSource::Bind { input, .. } | MountSource::Cache { from: input, .. } => {
-                        *input = Input::Empty;
-                    }
-                    _ => {}
-                }
-            }
+/// Returns a key for a tree of which no key tells what is in it: by its very layers.
+pub(crate) fn key_of_layers(tree: &Chain) -> Key {
+    let layers: Vec<String> = tree.layers.iter().map(ToString::to_string).collect();
+    Key(Digest::of(format!("layers\n{}", layers.join("\n"))))
+}
+
+/// Returns what a step reads, stages by the keys under which they were made.
+pub(crate) fn made_trees(op: &Op, trees: &[Tree], made: impl Fn(StageId) -> Option<Key>) -> Vec<Tree> {
+    let reads = op.reads();
+    let tree = |(at, tree): (usize, &Tree)| match (reads.get(at), tree) {
+        (Some(Read::Tree { input: Input::Stage(id), .. }), Tree::Key(key)) => {
+            Tree::Key(made(*id).unwrap_or(*key))
         }
-        Op::Copy(copy) => {
-            for item in &mut copy.items {
-                if let CopyItem::Path { input, .. } = item {
-                    *input = Input::Empty;
-                }
+        _ => *tree,
+    };
+    trees.iter().enumerate().map(tree).collect()
+}
+
+/// Returns the key of a step on a tree and over trees by the keys under which they were made.
+pub(crate) fn made_key(stage: &Stage, step: &Step, below: &Key, trees: &[Tree]) -> Key {
+    step.op.as_ref().map_or(step.key, |op| step_key(op, below, &stage.platform, trees))
+}
+
+/// What the cache has for the first steps of a stage, by the graph's keys.
+pub(crate) struct Hits {
+    /// The tree below the first step: what the stage starts from, perhaps made of other layers with the same keys.
+    pub(crate) below: Chain,
+    /// The layers of the first steps.
+    pub(crate) found: Vec<(LayerId, Record)>,
+}
+
+impl Hits {
+    /// Returns the tree after the last step that was found.
+    pub(crate) fn tree(&self) -> Chain {
+        let mut tree = self.below.clone();
+        tree.layers.extend(self.found.iter().map(|(layer, _)| layer));
+        tree
+    }
+}
+
+/// Looks for the first steps of a stage, step by step on `start`; where an imported cache goes further on layers of its
+/// own, it is followed instead: equal keys say that its layers are as good.
+///
+/// `renewed` tells of which stages the keys do not count.
+pub(crate) fn first_hits(
+    graph: &Graph,
+    shelf: &Shelf<'_>,
+    (stage, renewed): (&Stage, &[bool]),
+    start: &Chain,
+) -> Hits {
+    let counts = |step: &&Step| !step.no_cache && !reads_renewed(step, renewed);
+    let steps: Vec<&Step> = file_steps(stage).map(|(_, step)| step).take_while(counts).collect();
+    let mut hits = Hits { below: start.clone(), found: vec![] };
+    extend(graph, shelf, &steps, &mut hits);
+    let own = start.layers.len();
+    for at in (hits.found.len()..steps.len()).rev() {
+        let base = base_name(graph, start);
+        if let Some(mut chain) = shelf.imported.chain(&steps[at].key.0, &base, own + at + 1) {
+            for (layer, _) in &chain {
+                hold(shelf.store, layer);
             }
+            let found = chain.split_off(own);
+            hits.below.layers = chain.into_iter().map(|(layer, _)| layer).collect();
+            hits.found = found;
+            extend(graph, shelf, &steps, &mut hits);
+            break;
         }
-        Op::Workdir(_) => {}
+    }
+    hits
+}
+
+/// Goes on with the next steps, as far as each is found on the one before.
+fn extend(graph: &Graph, shelf: &Shelf<'_>, steps: &[&Step], hits: &mut Hits) {
+    let mut tree = hits.tree();
+    for step in steps.iter().skip(hits.found.len()) {
+        let Some((layer, record)) = shelf.find(&step.key.0, &below_name(graph, &tree)) else { return };
+        tree.layers.push(layer);
+        hits.found.push((layer, record));
     }
 }
 

@@ -18,6 +18,8 @@ pub mod survey;
 use std::collections::BTreeMap;
 
 use slipway_graph::ir::{Graph, Stage, StageId, Step};
+use slipway_graph::key::Tree;
+use slipway_oci::Digest;
 use slipway_sandbox::Cancel;
 use slipway_store::{LayerId, Store};
 
@@ -26,6 +28,7 @@ pub use failure::{Cause, Excerpt, Exit, Failed};
 pub use outcome::{StageOutcome, StepOutcome, StepState};
 pub use permits::Permits;
 
+use crate::cache::Imported;
 use crate::event::{Events, StepAt};
 
 /// What to build.
@@ -35,6 +38,8 @@ pub struct Job<'a> {
     pub graph: &'a Graph,
     /// Where results lie.
     pub store: &'a Store,
+    /// What was imported for this build.
+    pub imported: &'a Imported,
     /// The stages whose results are needed.
     pub targets: Vec<StageId>,
     /// What is built, by a name that stays the same from build to build: explains why a step was not cached.
@@ -50,9 +55,15 @@ pub trait Hands: Sync {
     /// Long work looks at `cancel` now and then.
     fn make(&self, task: &Task<'_>, cancel: &Cancel) -> Result<Made, Cause>;
 
-    /// Returns the digest of what a step reads besides the tree below it: equal digests, equal results for the same step.
-    /// None where it cannot be told.
-    fn content(&self, task: &Task<'_>) -> Result<Option<slipway_oci::Digest>, Cause>;
+    /// Returns the digests of what a step reads besides the tree below it, in the order of [`slipway_graph::ir::Op::reads`]:
+    /// equal digests, equal results for the same step. None where they cannot be told. `trees` are the same things as the
+    /// step's key takes them.
+    fn content(&self, task: &Task<'_>, trees: &[Tree]) -> Result<Option<Vec<Digest>>, Cause>;
+
+    /// Tells whether a build may begin anew after a failure, with these hands.
+    fn can_begin_again(&self) -> bool {
+        false
+    }
 
     /// Returns the permits that the step needs one of; none where it runs somewhere else.
     fn permits(&self, task: &Task<'_>) -> Option<&Permits>;

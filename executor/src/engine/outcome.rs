@@ -38,6 +38,8 @@ pub struct StepOutcome {
     pub why: String,
     /// The layer that it made.
     pub layer: Option<LayerId>,
+    /// True where an imported cache had it, and it was not here.
+    pub imported: bool,
 }
 
 /// What came of a stage.
@@ -62,6 +64,11 @@ impl StageOutcome {
     /// Counts the steps that went a certain way.
     pub fn count(&self, state: StepState) -> usize {
         self.steps.iter().filter(|step| step.state == state).count()
+    }
+
+    /// Counts the steps that an imported cache had.
+    pub fn imported(&self) -> usize {
+        self.steps.iter().filter(|step| step.imported).count()
     }
 
     /// Returns the seconds between begin and end.

@@ -1,5 +1,6 @@
 //! Base images: resolving references, and bringing layers into the store when somebody reads their files.
 
+mod imported;
 mod resolve;
 mod unpack;
 
@@ -7,7 +8,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use slipway_graph::ir::{Graph, ImageId};
 use slipway_oci::manifest::{self, Document};
@@ -16,10 +17,12 @@ use slipway_registry::Registry;
 use slipway_store::{LayerId, Store};
 use tokio::runtime::Handle;
 
-use crate::engine::Cause;
+use crate::cache::Imported;
+use crate::engine::{Cause, Chain};
 use crate::event::{Event, Events};
 use crate::inputs::Images;
 
+pub(crate) use imported::avoided;
 pub(crate) use resolve::remember;
 pub use resolve::{Freshness, resolve};
 
@@ -35,6 +38,8 @@ pub struct PulledImages<'a> {
     events: Events,
     /// One lock an image, so that of several readers one fetches.
     found: Mutex<HashMap<ImageId, Slot>>,
+    /// What was imported for this build.
+    imported: Option<&'a Imported>,
 }
 
 impl<'a> PulledImages<'a> {
@@ -46,7 +51,19 @@ impl<'a> PulledImages<'a> {
         remotes: Handle,
         events: Events,
     ) -> Self {
-        Self { graph, store, registry, remotes, events, found: Mutex::default() }
+        Self { graph, store, registry, remotes, events, found: Mutex::default(), imported: None }
+    }
+
+    /// Brings layers of an imported cache too.
+    #[must_use]
+    pub fn with_imported(self, imported: &'a Imported) -> Self {
+        Self { imported: Some(imported), ..self }
+    }
+
+    /// Returns what was imported.
+    pub(crate) fn all_imported(&self) -> &Imported {
+        static NOTHING: LazyLock<Imported> = LazyLock::new(Imported::default);
+        self.imported.unwrap_or(&NOTHING)
     }
 
     /// Returns the reference of an image, pinned to its manifest.
@@ -125,6 +142,10 @@ impl Images for PulledImages<'_> {
         let layers = unpack::layers(self, image)?;
         *slot = Some(layers.clone());
         Ok(layers)
+    }
+
+    fn bring(&self, tree: &Chain) -> Result<(), Cause> {
+        imported::bring(self, tree)
     }
 }
 

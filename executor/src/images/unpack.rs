@@ -23,7 +23,7 @@ use crate::tree::LayerStack;
 use crate::tree::unpack::{self, Options, Unpacked};
 
 /// How long to wait for another process that fetches the same layer.
-const FLIGHT_LIMIT: Duration = Duration::from_hours(1);
+pub(super) const FLIGHT_LIMIT: Duration = Duration::from_hours(1);
 
 /// Returns the layers of an image, lowest first.
 pub(super) fn layers(images: &PulledImages<'_>, image: ImageId) -> Result<Vec<LayerId>, Cause> {
@@ -113,6 +113,8 @@ fn once(
             seconds: 0.0,
             size: layer.size,
             parts: vec![],
+            made: None,
+            content: None,
         };
         images.store.put_record(&key, &record)?;
     }
@@ -134,7 +136,12 @@ fn from_blob<T>(
 }
 
 /// Unpacks a layer without anything below. False: that is not possible.
-fn alone(images: &PulledImages<'_>, blob: &Path, diff_id: Digest, id: LayerId) -> Result<bool, Cause> {
+pub(super) fn alone(
+    images: &PulledImages<'_>,
+    blob: &Path,
+    diff_id: Digest,
+    id: LayerId,
+) -> Result<bool, Cause> {
     let writer = images.store.layer_writer(&id)?;
     match unpack(blob, writer.fs(), &LayerStack::empty(), diff_id) {
         Ok(unpacked) if unpacked.needs_base => Ok(false),
@@ -150,7 +157,7 @@ fn alone(images: &PulledImages<'_>, blob: &Path, diff_id: Digest, id: LayerId) -
 }
 
 /// Unpacks a layer over those below it.
-fn over(
+pub(super) fn over(
     images: &PulledImages<'_>,
     blob: &Path,
     diff_id: Digest,

@@ -1,6 +1,5 @@
 //! `COPY` and `ADD`: brings what is remote, opens what is local, and hands both to the tree's copy.
 
-use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -9,7 +8,9 @@ use std::time::{Duration, SystemTime};
 
 use slipway_dockerfile::pattern::IgnoreFile;
 use slipway_graph::Selection;
-use slipway_graph::ir::{CopyItem, CopyOp, Input, MountSource, Op};
+use slipway_graph::ir::{CopyItem, CopyOp, Input, Op};
+use slipway_graph::key::Tree;
+use slipway_graph::key::step::Read;
 use slipway_oci::Digest;
 use slipway_sandbox::Cancel;
 use slipway_store::LayerMeta;
@@ -150,46 +151,46 @@ impl LocalHands<'_> {
         Ok(self.store.layer_path(&layer.map_err(fetch_cause)?))
     }
 
-    /// Returns the digest of what a step reads besides the tree below it.
-    pub(super) fn content_read(&self, task: &Task<'_>) -> Result<Option<Digest>, Cause> {
-        let mut text = String::new();
-        match &task.step.op {
-            Some(Op::Workdir(_)) | None => {}
-            Some(Op::Run(run)) => {
-                for mount in &run.mounts {
-                    let (MountSource::Bind { input, .. } | MountSource::Cache { from: input, .. }) =
-                        &mount.source
-                    else {
-                        continue;
-                    };
-                    match (input, self.inputs.chain(input, task.inputs)?) {
-                        (_, Some(chain)) => drop(writeln!(text, "{chain:?}")),
-                        (Input::Empty, _) => text.push_str("empty\n"),
-                        _ => return Ok(None),
-                    }
-                }
+    /// Returns the digests of what a step reads besides the tree below it. What is known already is not read again, and
+    /// a mounted tree counts by its key: all of it can be read.
+    pub(super) fn content_read(&self, task: &Task<'_>, trees: &[Tree]) -> Result<Option<Vec<Digest>>, Cause> {
+        let Some(op) = &task.step.op else { return Ok(None) };
+        let reads = op.reads();
+        if reads.len() != trees.len() {
+            return Ok(None);
+        }
+        let items: Vec<&CopyItem> = match op {
+            Op::Copy(copy) => {
+                copy.items.iter().filter(|item| !matches!(item, CopyItem::Inline { .. })).collect()
             }
-            Some(Op::Copy(op)) => {
-                for item in &op.items {
-                    let CopyItem::Path { input, .. } = item else { continue };
-                    if matches!(input, Input::Context(_)) {
-                        // The graph's key has its content.
+            _ => vec![],
+        };
+        let mut contents = Vec::with_capacity(trees.len());
+        for (at, (read, tree)) in reads.iter().zip(trees).enumerate() {
+            contents.push(match (tree, op, read) {
+                (Tree::Content(digest), ..) => *digest,
+                (Tree::Key(_), Op::Copy(copy), Read::Tree { parents, exclude, .. }) => {
+                    let Some(opened) = items.get(at).map(|item| self.open(task, copy, item, Path::new("")))
+                    else {
                         return Ok(None);
-                    }
-                    let Some(opened) = self.open(task, op, item, Path::new(""))? else { continue };
+                    };
+                    let Some(opened) = opened? else { return Ok(None) };
                     let selection = Selection {
                         context: String::new(),
                         pattern: opened.pattern.to_string(),
                         literal: false,
-                        parents: op.parents,
-                        exclude: op.exclude.clone(),
+                        parents: *parents,
+                        exclude: exclude.to_vec(),
                     };
-                    let digest = content::sum(&opened.source(), &selection).map_err(tree_cause)?;
-                    let _ = writeln!(text, "{digest}");
+                    content::sum(&opened.source(), &selection).map_err(tree_cause)?
                 }
-            }
+                (Tree::Key(key), _, Read::Tree { pattern, .. }) => {
+                    Digest::of(format!("mounted tree\n{key}\n{pattern}"))
+                }
+                (Tree::Key(_), ..) => return Ok(None),
+            });
         }
-        Ok(Some(Digest::of(text)))
+        Ok(Some(contents))
     }
 }
 

@@ -9,6 +9,7 @@ mod run;
 use std::path::Path;
 
 use slipway_graph::ir::{Op, StageId};
+use slipway_graph::key::Tree;
 use slipway_oci::Digest;
 use slipway_sandbox::{Cancel, Sandbox};
 use slipway_store::{Committed, LayerId, LayerMeta, LayerWriter, Mounts, Need, Store};
@@ -69,8 +70,12 @@ impl Hands for LocalHands<'_> {
         self.try_make(task, cancel)
     }
 
-    fn content(&self, task: &Task<'_>) -> Result<Option<Digest>, Cause> {
-        self.content_read(task)
+    fn content(&self, task: &Task<'_>, trees: &[Tree]) -> Result<Option<Vec<Digest>>, Cause> {
+        self.content_read(task, trees)
+    }
+
+    fn can_begin_again(&self) -> bool {
+        true
     }
 
     fn permits(&self, _task: &Task<'_>) -> Option<&Permits> {

@@ -26,6 +26,8 @@ use crate::assemble::bundle::{Bundle, IndexNotes, Member};
 use crate::assemble::forms::{Forms, Shape};
 use crate::assemble::image::{Parts, Style, assemble};
 use crate::assemble::publish::{Publisher, Wanted};
+use crate::cache::export::{ExportError, Exporter, ahead};
+use crate::cache::{Imported, Shelf};
 use crate::engine::{self, Cause, Excerpt, Job, Outcome, Permits, StepState};
 use crate::event::{Event, Events, StageInfo, StepInfo};
 use crate::images::PulledImages;
@@ -97,14 +99,17 @@ fn try_conduct(
     let names = destinations(request, &plan)?;
     places.events.event(planned(graph));
 
+    let caches = super::caches::to(request)?;
+    let imported = Imported::new(&plan.imported);
     let images = PulledImages::new(
         graph,
         store,
         places.registry.clone(),
         places.remotes.clone(),
         places.events.clone(),
-    );
-    let forms = Forms::new(store, Shape::default());
+    )
+    .with_imported(&imported);
+    let forms = Forms::new(store, Shape::default()).with_imported(&images);
     let of = |name: &Destination| {
         let repositories: Vec<Reference> = name.repository.iter().cloned().collect();
         let wanted = |output: &Output| Wanted { stage: output.stage, repositories: repositories.clone() };
@@ -120,7 +125,8 @@ fn try_conduct(
         &forms,
         &images,
         &wanted,
-    );
+    )
+    .with_caches(ahead(graph, &caches, forms.shape()));
     let inputs = Inputs {
         graph,
         store,
@@ -143,6 +149,7 @@ fn try_conduct(
     let job = Job {
         graph,
         store,
+        imported: &imported,
         targets: graph.outputs.iter().map(|output| output.stage).collect(),
         subject: request.subject.clone(),
         events: places.events.clone(),
@@ -156,7 +163,7 @@ fn try_conduct(
     });
     drop(heart);
     report.build_seconds = began.elapsed().as_secs_f64();
-    tell(report, &plan, &outcome, store);
+    tell(report, &plan, &outcome, &Shelf { store, imported: &imported });
     if let Some(failed) = outcome.failures.first() {
         let excerpt = Excerpt { failed, path: &plan.dockerfile_path, text: &plan.dockerfile };
         places.events.event(Event::Note { text: excerpt.to_string() });
@@ -167,11 +174,19 @@ fn try_conduct(
     }
     let began = Instant::now();
     let parts = Parts { graph, store, images: &images, forms: &forms };
+    let events = &places.events;
+    let exporter = Exporter { graph, store, images: &images, forms: &forms, publisher: &publisher, events };
     // Looking at the whole store takes a while, and so does pushing.
     let (result, used) = std::thread::scope(|scope| {
         let looking = scope.spawn(|| store.usage().map_or(0, |usage| usage.total()));
         let result = in_time(request, report)
-            .and_then(|()| finish(request, &plan, &names, &parts, &publisher, &outcome, report));
+            .and_then(|()| finish(request, &plan, &names, &parts, &publisher, &outcome, report))
+            .and_then(|()| {
+                let failed = |error: ExportError| {
+                    fail("CacheExportFailed", Cause::text(&error), error.source.is_retryable())
+                };
+                exporter.export(&outcome, &caches).map_err(failed)
+            });
         (result, looking.join().unwrap_or(0))
     });
     report.push_seconds = began.elapsed().as_secs_f64();
@@ -267,7 +282,7 @@ fn image_report(destination: &Destination, bundle: &Bundle) -> Option<ImageRepor
 }
 
 /// Fills in what the engine saw.
-fn tell(report: &mut BuildReport, plan: &PlanFile, outcome: &Outcome, store: &Store) {
+fn tell(report: &mut BuildReport, plan: &PlanFile, outcome: &Outcome, shelf: &Shelf<'_>) {
     for (at, stage) in outcome.stages.iter().enumerate() {
         let own = plan.pods.get(at).copied().flatten().is_none();
         if own && stage.started > 0.0 {
@@ -277,7 +292,7 @@ fn tell(report: &mut BuildReport, plan: &PlanFile, outcome: &Outcome, store: &St
         report.bytes_reused += cached.map(|step| step.size).sum::<u64>();
     }
     let trees = outcome.trees.iter().flatten();
-    report.largest_stage = size::largest_stage(&plan.graph, store, trees);
+    report.largest_stage = size::largest_stage(&plan.graph, shelf, trees);
 }
 
 /// Where an image goes.

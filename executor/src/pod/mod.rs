@@ -1,6 +1,7 @@
 //! What build and stage pods do: `plan` looks, `conduct` decides, stage pods run.
 
 pub mod agent;
+mod caches;
 pub mod conduct;
 pub mod packing;
 pub mod plan;

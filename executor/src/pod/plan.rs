@@ -22,6 +22,8 @@ use tokio::runtime::Handle;
 use super::packing::{Wish, pack};
 use super::source;
 use super::wire::{self, PlanFile, PlannedContext};
+use crate::cache::import::Importer;
+use crate::cache::{Imported, Shelf};
 use crate::engine::survey::{Forecast, survey};
 use crate::engine::{Cause, lookup};
 use crate::event::Events;
@@ -109,7 +111,19 @@ fn try_plan(
             error @ PlanError::Endless => fail("DockerfileInvalid", error.to_string(), false),
         })?;
     let targets: Vec<StageId> = graph.outputs.iter().map(|output| output.stage).collect();
-    let forecasts = survey(&graph, store, &targets, &request.subject);
+    let importer = Importer {
+        store,
+        registry: places.registry.clone(),
+        remotes: places.remotes.clone(),
+        events: places.events.clone(),
+    };
+    let sources = if request.no_cache { vec![] } else { super::caches::from(request)? };
+    let (sources, warnings) = importer.import(&sources, &graph, &targets);
+    report.warnings.splice(0..0, warnings);
+    let imported = Imported::new(&sources);
+    let forecasts = survey(&graph, &Shelf { store, imported: &imported }, &targets, &request.subject);
+    report.imported =
+        forecasts.iter().filter(|forecast| forecast.wanted).map(|f| f.imported).sum::<usize>() as u32;
     let pods = assign(&graph, &forecasts, request);
     let always = request.one_pod.then_some(0);
     for pod in pods.iter().flatten().chain(&always) {
@@ -137,6 +151,7 @@ fn try_plan(
         dockerfile: source_text,
         revision: fetched.revision.clone(),
         epoch: wanted.source_date_epoch,
+        imported: sources,
     };
     let bytes = serde_json::to_vec(&plan).map_err(|error| store_failed(&error))?;
     build.write(store, paths::PLAN_FILE, &bytes).map_err(|error| store_failed(&error))

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat, openat2};
 use slipway_graph::ir::{Op, StageId};
+use slipway_graph::key::Tree;
 use slipway_oci::Digest;
 use slipway_protocol::paths::{self, DONE_FILE, STEP_FILES};
 use slipway_sandbox::Cancel;
@@ -84,14 +85,9 @@ impl<'a> RemoteHands<'a> {
         }
     }
 
-    /// Returns all layers of a tree, images brought here.
+    /// Returns all layers of a tree, brought here.
     fn layers(&self, chain: &Chain) -> Result<Vec<LayerId>, Cause> {
-        let mut layers = match chain.image {
-            Some(image) => self.local.inputs.images.layers(image)?,
-            None => vec![],
-        };
-        layers.extend(&chain.layers);
-        Ok(layers)
+        self.local.inputs.layers(chain)
     }
 
     fn order(&self, task: &Task<'_>) -> Result<Order, Cause> {
@@ -199,8 +195,8 @@ impl Hands for RemoteHands<'_> {
         }
     }
 
-    fn content(&self, task: &Task<'_>) -> Result<Option<Digest>, Cause> {
-        self.local.content(task)
+    fn content(&self, task: &Task<'_>, trees: &[Tree]) -> Result<Option<Vec<Digest>>, Cause> {
+        self.local.content(task, trees)
     }
 
     fn permits(&self, task: &Task<'_>) -> Option<&Permits> {

@@ -43,6 +43,9 @@ pub struct PlanFile {
     pub revision: String,
     /// `SOURCE_DATE_EPOCH`, where it is given.
     pub epoch: Option<i64>,
+    /// What was imported of caches.
+    #[serde(default)]
+    pub imported: Vec<crate::cache::Source>,
 }
 
 /// A context of a plan.
@@ -123,7 +126,7 @@ impl From<Cause> for WireCause {
             Cause::Image(text) => Self::Image(text),
             Cause::Fetch(text) => Self::Fetch(text),
             Cause::Sandbox(text) => Self::Sandbox(text),
-            Cause::Infrastructure(text) => Self::Infrastructure(text),
+            Cause::Infrastructure(text) | Cause::Lost(text) => Self::Infrastructure(text),
             Cause::Full { why, room, tail } => Self::Full { why, room, tail },
             Cause::Cancelled => Self::Cancelled,
         }

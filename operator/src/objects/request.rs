@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::ResourceExt;
 use slipway_crds::ImageBuild;
-use slipway_crds::build::{CacheType, FailOn};
+use slipway_crds::build::{CacheCompression, CacheMode, CacheTo, CacheType, FailOn};
 use slipway_crds::pods::PodsMode;
 use slipway_crds::source::{GitRef, Source as SpecSource};
 use slipway_crds::validate::ValidBuild;
 use slipway_protocol::paths;
-use slipway_protocol::request::{BuildRequest, DockerfileRef, ImageRequest, PodPacking, Source};
+use slipway_protocol::request::{BuildRequest, CacheTarget, DockerfileRef, ImageRequest, PodPacking, Source};
 
 use super::{labels, names};
 use crate::observe::Facts;
@@ -94,8 +94,8 @@ pub fn request(
         .into(),
         secrets: valid.secrets.keys().cloned().collect(),
         registries,
-        cache_from: vec![],
-        cache_to: vec![],
+        cache_from: valid.cache.from.iter().map(|(reference, _)| reference.clone()).collect(),
+        cache_to: valid.cache.to.iter().map(cache_target).collect(),
         max_image_size: valid.max_image_size,
         max_build_seconds: valid.max_build_seconds,
         pods: packing(valid),
@@ -115,6 +115,15 @@ fn packing(valid: &ValidBuild) -> PodPacking {
     }
 }
 
+fn cache_target(cache: &CacheTo) -> CacheTarget {
+    CacheTarget {
+        reference: cache.reference.clone(),
+        max: cache.mode == CacheMode::Max,
+        compression: cache.compression.map(CacheCompression::word).unwrap_or_default().to_owned(),
+        ignore_error: cache.ignore_error,
+    }
+}
+
 /// Fills in what the operator knows of a tag's template; the executor fills in what the source says.
 fn fill(tag: &str, build: &ImageBuild, run: i64) -> String {
     tag.replace("{{run}}", &run.to_string())
@@ -128,11 +137,30 @@ pub fn push_secrets(valid: &ValidBuild, settings: &Settings) -> Vec<String> {
     names.extend(
         valid.source.iter().filter_map(|s| s.oci.as_ref()?.pull_secret.as_ref()).map(|s| s.name.clone()),
     );
+    names
+        .extend(valid.cache.to.iter().filter_map(|cache| cache.push_secret.as_ref()).map(|s| s.name.clone()));
+    names.extend(valid.cache.from.iter().filter_map(|(_, secret)| secret.clone()));
     names.extend(valid.pod.image_pull_secrets.iter().map(|s| s.name.clone()));
     names.extend((!settings.default_push_secret.is_empty()).then(|| settings.default_push_secret.clone()));
     let mut seen = std::collections::BTreeSet::new();
     names.retain(|name| seen.insert(name.clone()));
     names
+}
+
+/// Returns the field that names a registry Secret, for people.
+pub fn secret_field(valid: &ValidBuild, name: &str) -> &'static str {
+    let named = |secret: Option<&str>| secret == Some(name);
+    if valid.images.iter().any(|image| named(image.push_secret.as_deref())) {
+        "spec.images[].pushSecret"
+    } else if valid.cache.to.iter().any(|to| named(to.push_secret.as_ref().map(|s| s.name.as_str()))) {
+        "spec.cache.to[].pushSecret"
+    } else if valid.cache.from.iter().any(|(_, secret)| named(secret.as_deref())) {
+        "spec.cache.from[].pullSecret"
+    } else if valid.pod.image_pull_secrets.iter().any(|secret| secret.name == name) {
+        "spec.pod.imagePullSecrets"
+    } else {
+        "spec.source.oci.pullSecret"
+    }
 }
 
 /// Returns where a registry Secret's file lies in the build pod.
@@ -187,5 +215,32 @@ pub fn reference(reference: &GitRef) -> String {
         GitRef { tag: Some(tag), .. } => format!("refs/tags/{tag}"),
         GitRef { branch: Some(branch), .. } => format!("refs/heads/{branch}"),
         _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use slipway_crds::validate::{Defaults, validate};
+
+    #[test]
+    fn caches_and_their_secrets_come_into_the_build_pod() {
+        let yaml = "{dockerfile: {inline: FROM scratch}, images: [{name: r.example/shop, pushSecret: {name: push}}],
+            cache: {from: [{ref: 'cache.example/shop:main', pullSecret: {name: pull}}],
+                    to: [{ref: 'cache.example/shop:main', mode: Max, compression: zstd, pushSecret: {name: write}}]}}";
+        let valid = validate(&serde_yaml::from_str(yaml).unwrap(), &Defaults::default()).unwrap();
+        assert_eq!(valid.cache.from[0].0, "cache.example/shop:main");
+        let target = CacheTarget {
+            reference: "cache.example/shop:main".into(),
+            max: true,
+            compression: "zstd".into(),
+            ignore_error: false,
+        };
+        assert_eq!(cache_target(&valid.cache.to[0]), target);
+        let settings = Settings { default_push_secret: String::new(), ..Settings::default() };
+        assert_eq!(push_secrets(&valid, &settings), ["push", "write", "pull"]);
+        assert_eq!(secret_field(&valid, "push"), "spec.images[].pushSecret");
+        assert_eq!(secret_field(&valid, "write"), "spec.cache.to[].pushSecret");
+        assert_eq!(secret_field(&valid, "pull"), "spec.cache.from[].pullSecret");
     }
 }

@@ -135,6 +135,7 @@ fn planned(inputs: &Inputs, report: &PlanReport, plan: &mut Plan) {
     let cache = status.cache.get_or_insert_default();
     cache.steps = numbers(report.stages.iter().map(|s| s.steps).sum());
     cache.hits = numbers(report.stages.iter().map(|s| s.cached).sum());
+    cache.imported = numbers(report.imported);
     let revision =
         if report.revision.is_empty() { "the source is there".to_owned() } else { report.revision.clone() };
     conditions::set(plan, inputs, types::SOURCE_READY, "True", reasons::SUCCEEDED, &revision);

@@ -118,7 +118,7 @@ pub(super) fn fail(inputs: &Inputs, valid: &ValidBuild, plan: &mut Plan, failed:
     progress::count(plan);
     let (type_, reason) = match failed.reason.as_str() {
         reason @ "SourceFailed" => (types::SOURCE_READY, reason),
-        reason @ "PushFailed" => (types::PUSHED, reason),
+        reason @ ("PushFailed" | "CacheExportFailed") => (types::PUSHED, reason),
         reason @ ("DockerfileInvalid" | "ChecksFailed" | "ImageNotFound" | "PlanFailed") => {
             (types::PLANNED, reason)
         }

@@ -93,3 +93,65 @@ fn ten_builds_at_once_over_one_cache() -> Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn what_one_namespace_exports_another_one_imports_without_a_stage_pod() -> Result<()> {
+    let cluster = Cluster::here()?;
+    let (writer, reader) = (cluster.namespace("baseline")?, cluster.namespace("baseline")?);
+    let cache = writer.image("shared-cache:main");
+    let spec = |direction: &str| {
+        format!(
+            r#"
+dockerfile:
+  inline: |
+    FROM busybox AS a
+    RUN cat /proc/sys/kernel/random/uuid > /made
+    FROM busybox
+    COPY --from=a /made /
+    RUN cat /proc/sys/kernel/random/uuid > /own
+images: [{{name: REPO/shared}}]
+cache: {{{direction}: [{{ref: "{cache}"{}}}]}}
+"#,
+            if direction == "to" { ", mode: Max" } else { "" }
+        )
+    };
+    writer.build("shared", &spec("to"))?;
+    let first = writer.succeeded("shared")?;
+    assert_eq!(first["cache"]["imported"], 0, "{first:#}");
+    assert!(writer.pods("shared", 1)?.len() > 1, "the first build runs its stages");
+
+    reader.build("shared", &spec("from"))?;
+    let second = reader.succeeded("shared")?;
+    assert_eq!(second["digest"], first["digest"], "nothing ran again: {second:#}");
+    assert_eq!(second["cache"]["imported"], second["cache"]["steps"], "{second:#}");
+    assert_eq!(reader.pods("shared", 1)?.len(), 1, "only the build pod");
+
+    // What changes runs, on layers that come only now.
+    reader.build("shared", &spec("from").replace("/own", "/other"))?;
+    let third = reader.succeeded("shared")?;
+    assert_eq!(reader.pods("shared", 2)?.len(), 2, "one stage runs");
+    assert_eq!(
+        cluster.file(&reader.image("shared"), "made")?,
+        cluster.file(&writer.image("shared"), "made")?,
+        "{third:#}"
+    );
+    Ok(())
+}
+
+#[test]
+fn a_cache_that_is_not_there_is_a_warning_in_the_status() -> Result<()> {
+    let cluster = Cluster::here()?;
+    let ns = cluster.namespace("baseline")?;
+    let cache = ns.image("nothing:here");
+    ns.build(
+        "warned",
+        &format!("{{dockerfile: {{inline: \"FROM busybox\\nRUN true\\n\"}}, cache: {{from: [{{ref: \"{cache}\"}}]}}}}"),
+    )?;
+    let status = ns.succeeded("warned")?;
+    let warnings = status["warnings"].as_array().cloned().unwrap_or_default();
+    assert!(
+        warnings.iter().any(|text| text.as_str().unwrap_or_default().contains("nothing:here")),
+        "{status:#}"
+    );
+    Ok(())
+}
