@@ -14,11 +14,12 @@ use serde_json::{Value, json};
 use crate::{
     bases,
     cluster::Access,
+    conformance,
     host::{
         command::{Run, wait_until},
         folders, parts,
     },
-    install, seeds,
+    install, readers, seeds,
 };
 
 /// A case: what it shows, and how.
@@ -44,10 +45,7 @@ pub(crate) fn run(access: &Access) -> Result<()> {
     let mut failed = Vec::new();
     for case in CASES {
         let start = Instant::now();
-        let outcome = Namespace::create(access).and_then(|namespace| {
-            let outcome = (case.run)(access, &namespace);
-            outcome.and(namespace.delete(access))
-        });
+        let outcome = with_namespace(access, |namespace| (case.run)(access, namespace));
         let seconds = start.elapsed().as_secs_f64();
         match outcome {
             Ok(()) => println!("   ok      {} ({seconds:.1} s)", case.name),
@@ -74,12 +72,9 @@ pub(crate) fn run(access: &Access) -> Result<()> {
             .args(["--test", name, "--", "--test-threads=4"]);
         cargo
     };
-    // Cases that need a base image were left out of the unit tests. They build with the program itself.
-    Command::new("cargo")
-        .current_dir(folders::checkout())
-        .args(["build", "--quiet", "--locked", "--workspace", "--bin", "slipway"])
-        .run()?;
-    tests("conformance").env("SLIPWAY_TEST_REGISTRY", access.registry()).run()?;
+    // Cases that need a base image were left out of the unit tests.
+    conformance::short(access)?;
+    readers::short(access)?;
     tests("caches").env("SLIPWAY_TEST_REGISTRY", access.registry()).env("SLIPWAY_CRANE", &crane).run()?;
     seeds::short(access)?;
     tests("cluster")
@@ -89,6 +84,13 @@ pub(crate) fn run(access: &Access) -> Result<()> {
         .env("SLIPWAY_KUBECTL", access.kubectl_program())
         .env("SLIPWAY_CRANE", crane)
         .run()
+}
+
+/// Lends a namespace of its own to `work`.
+pub(crate) fn with_namespace(access: &Access, work: impl FnOnce(&Namespace) -> Result<()>) -> Result<()> {
+    let namespace = Namespace::create(access)?;
+    let outcome = work(&namespace);
+    outcome.and(namespace.delete(access))
 }
 
 /// A namespace that goes away with the case.
@@ -128,7 +130,7 @@ fn registry_answers(access: &Access, _: &Namespace) -> Result<()> {
 
 fn pod_prints(access: &Access, namespace: &Namespace) -> Result<()> {
     let pod = pod("prints", "debian:bookworm", "grep ^ID= /etc/os-release", &json!([]));
-    let said = run_to_end(access, namespace, &pod)?;
+    let said = run_to_end(access, namespace, &pod, &[])?;
     ensure!(said.trim() == "ID=debian", "the pod printed {said:?}");
     Ok(())
 }
@@ -140,7 +142,7 @@ fn pod_reaches_services(access: &Access, namespace: &Namespace) -> Result<()> {
          nc -w 3 kubernetes.default 443 </dev/null && echo reached",
         access.registry()
     );
-    let said = run_to_end(access, namespace, &pod("reaches", "busybox", &line, &json!([])))?;
+    let said = run_to_end(access, namespace, &pod("reaches", "busybox", &line, &json!([])), &[])?;
     ensure!(
         said.contains("BEGIN CERTIFICATE") && said.trim_end().ends_with("reached"),
         "the pod printed {said:?}"
@@ -155,8 +157,8 @@ fn claim_binds(access: &Access, namespace: &Namespace) -> Result<()> {
     });
     access.create(&claim, &[&namespace.option()])?;
     let volumes = json!([{"name": "store", "persistentVolumeClaim": {"claimName": "store"}}]);
-    run_to_end(access, namespace, &pod("writes", "busybox", "echo kept > /store/file", &volumes))?;
-    let said = run_to_end(access, namespace, &pod("reads", "busybox", "cat /store/file", &volumes))?;
+    run_to_end(access, namespace, &pod("writes", "busybox", "echo kept > /store/file", &volumes), &[])?;
+    let said = run_to_end(access, namespace, &pod("reads", "busybox", "cat /store/file", &volumes), &[])?;
     ensure!(said.trim() == "kept", "the second pod read {said:?}");
 
     let query = "--output=jsonpath={.spec.volumeName}";
@@ -184,7 +186,7 @@ fn bounded_volume_fills(access: &Access, namespace: &Namespace) -> Result<()> {
     access.create(&claim, &[&namespace.option()])?;
     let volumes = json!([{"name": "small", "persistentVolumeClaim": {"claimName": "small"}}]);
     let line = "dd if=/dev/zero of=/small/a bs=1M count=3 2>/dev/null && ! dd if=/dev/zero of=/small/b bs=1M count=3";
-    let said = run_to_end(access, namespace, &pod("fills", "busybox", line, &volumes))?;
+    let said = run_to_end(access, namespace, &pod("fills", "busybox", line, &volumes), &[])?;
     ensure!(said.contains("No space left on device"), "the pod printed {said:?}");
     Ok(())
 }
@@ -210,7 +212,12 @@ fn pod(name: &str, image: &str, line: &str, volumes: &Value) -> Value {
 }
 
 /// Creates a pod, waits for its end and returns what it printed; a pod that does not succeed is an error with its story.
-fn run_to_end(access: &Access, namespace: &Namespace, pod: &Value) -> Result<String> {
+pub(crate) fn run_to_end(
+    access: &Access,
+    namespace: &Namespace,
+    pod: &Value,
+    logs: &[&str],
+) -> Result<String> {
     let name = pod["metadata"]["name"].as_str().context("a pod without a name")?;
     let option = namespace.option();
     access.create(pod, &[&option])?;
@@ -218,7 +225,7 @@ fn run_to_end(access: &Access, namespace: &Namespace, pod: &Value) -> Result<Str
     let ended = wait_until(&format!("end of pod {name}"), Duration::from_mins(2), || {
         Ok(matches!(phase()?.as_str(), "Succeeded" | "Failed"))
     });
-    let said = access.kubectl(["logs", name, &option]).unwrap_or_default();
+    let said = access.kubectl([&["logs", name, &option], logs].concat()).unwrap_or_default();
     if ended.is_err() || phase()? != "Succeeded" {
         bail!(
             "pod {name} did not succeed; it printed {said:?}\n{}",

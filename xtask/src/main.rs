@@ -9,9 +9,11 @@ mod bench;
 mod chaos;
 mod chart;
 mod cluster;
+mod conformance;
 mod cycle;
 mod demo;
 mod e2e;
+mod fuzz;
 mod generate;
 mod gitops;
 mod host;
@@ -19,6 +21,7 @@ mod images;
 mod install;
 mod monitoring;
 mod peers;
+mod readers;
 mod release;
 mod seeds;
 mod soak;
@@ -62,6 +65,8 @@ enum Command {
     Chaos(chaos::Options),
     /// Writes the files that are made from code: the CRD, its copy in the chart, references, the chart's schema.
     Gen(generate::Options),
+    /// Builds the conformance cases and compares the results with BuildKit's or buildah's.
+    Conformance(conformance::Options),
     /// Starts other builders to compare with, and builds with them.
     Peers {
         #[command(subcommand)]
@@ -75,6 +80,10 @@ enum Command {
     Soak(soak::Options),
     /// Measures the peaks of memory of very large builds.
     Memory,
+    /// Runs the fuzz targets.
+    Fuzz(fuzz::Options),
+    /// Has images made by Slipway read by crane, skopeo, umoci, buildah and containerd.
+    Readers,
     /// Runs everything that must pass before a change is merged.
     Test(test::Options),
 }
@@ -106,11 +115,14 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::BenchCluster(options) => cluster::lent(|access| bench::run(access, &options)),
         Command::Chaos(options) => cluster::lent(|access| chaos::run(access, &options)),
         Command::Gen(options) => generate::run(&options),
+        Command::Conformance(options) => conformance::run(&options),
         Command::Peers { command } => peers::run(command),
         Command::Release(options) => release::run(&options),
         Command::Seeds(options) => test::on_a_cluster(|access| seeds::run(access, &options)),
         Command::Soak(options) => soak::run(&options),
         Command::Memory => soak::memory(),
+        Command::Fuzz(options) => fuzz::run(&options),
+        Command::Readers => cluster::lent(readers::long),
         Command::Test(options) => test::run(&options),
     }
 }

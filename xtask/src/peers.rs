@@ -68,7 +68,8 @@ fn folder() -> Result<PathBuf> {
 }
 
 impl Peer {
-    fn name(self) -> &'static str {
+    /// The name on the command line.
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Buildkit => "buildkit",
             Self::Buildah => "buildah",
@@ -80,7 +81,7 @@ impl Peer {
     }
 
     /// Starts the peer unless it runs.
-    fn up(self) -> Result<()> {
+    pub(crate) fn up(self) -> Result<()> {
         if self.daemon()?.process().is_some() {
             return Ok(());
         }
@@ -131,7 +132,7 @@ impl Peer {
     }
 
     /// The start of a command in the peer's namespace and root.
-    fn inside(self) -> Result<Command> {
+    pub(crate) fn inside(self) -> Result<Command> {
         let process = self.daemon()?.process().with_context(|| {
             format!("{0} does not run\nhelp: start it with `cargo xtask peers up {0}`", self.name())
         })?;

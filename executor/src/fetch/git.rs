@@ -206,10 +206,11 @@ pub async fn checkout(
         update.push(depth);
         run(update).await?;
     }
-    let tree = confined(&work, &source.folder, &source.url)?;
+    // Before the folder is looked for, which may be a link to it.
     if !source.keep_git_dir {
-        remove_git_dirs(&tree).map_err(failed)?;
+        remove_git_dirs(&work).map_err(failed)?;
     }
+    let tree = confined(&work, &source.folder, &source.url)?;
     plain_modes(&tree).map_err(failed)?;
     fs::remove_dir(writer.fs()).and_then(|()| fs::rename(&tree, writer.fs())).map_err(failed)?;
     writer.commit(LayerMeta::default()).map_err(in_store)?;
@@ -245,13 +246,15 @@ where
     }
 }
 
-/// Returns a folder of the checkout, refusing one that a symbolic link leads out of.
+/// Returns a folder of the checkout, refusing one that a symbolic link leads out of, or into what git keeps.
 fn confined(work: &Path, folder: &str, url: &str) -> Result<PathBuf, FetchError> {
     let missing =
         |_| FetchError::Git { url: url.to_owned(), reason: format!("the commit has no folder `{folder}`") };
     let root = work.canonicalize().map_err(missing)?;
     let path = root.join(folder.trim_matches('/')).canonicalize().map_err(missing)?;
-    if path.starts_with(&root) && path.is_dir() {
+    // What git keeps for itself, an address with a password for one, is no folder of the commit.
+    let own = path.strip_prefix(&root).is_ok_and(|below| below.iter().any(|part| part == ".git"));
+    if path.starts_with(&root) && path.is_dir() && !own {
         return Ok(path);
     }
     Err(FetchError::Git { url: url.to_owned(), reason: format!("`{folder}` is not a folder of the commit") })

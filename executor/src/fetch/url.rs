@@ -133,6 +133,7 @@ async fn attempt(
 pub fn file_name(url: &str) -> String {
     let path = url.split(['?', '#']).next().unwrap_or_default();
     let path = path.split_once("://").map_or(path, |(_, rest)| rest);
+    let path = path.trim_end_matches('/');
     match path.split_once('/').map(|(_, path)| path.rsplit('/').next().unwrap_or_default()) {
         Some(name) if !name.is_empty() && name != "." && name != ".." => name.to_owned(),
         _ => "__unnamed__".to_owned(),
@@ -148,6 +149,7 @@ mod tests {
         for (url, name) in [
             ("https://h/a/b.tar.gz", "b.tar.gz"),
             ("https://h/a/b?x=/y", "b"),
+            ("https://h/a/b/", "b"),
             ("https://h/", "__unnamed__"),
             ("https://h", "__unnamed__"),
             ("https://h/a/..", "__unnamed__"),

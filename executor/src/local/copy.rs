@@ -21,7 +21,9 @@ use crate::fetch::{FetchError, git, url};
 use crate::inputs::ContextTree;
 use crate::tree::content;
 use crate::tree::copy::{self, CopyFlags, Item, Options};
+use crate::tree::dir::{self, Dir};
 use crate::tree::source::Source;
+use crate::tree::stack::UnionDir;
 use crate::tree::{LayerStack, Owner, TreeError};
 
 /// A source that is open.
@@ -217,6 +219,28 @@ pub(crate) fn ignore_of(context: &ContextTree) -> Result<Option<IgnoreFile>, Cau
     IgnoreFile::parse(text).map(Some).map_err(wrong)
 }
 
+/// Tells whether everything in a context belongs to root already. Where somebody else checked it out, a command could carry
+/// its owner into the image.
+pub(super) fn is_all_of_root(context: &ContextTree) -> Result<bool, Cause> {
+    fn below(directory: &UnionDir) -> Result<bool, TreeError> {
+        for (name, _) in directory.list()? {
+            // What has gone since the listing is not there.
+            let Some(node) = directory.get(&name)? else { continue };
+            if (node.meta.uid, node.meta.gid) != (ROOT.uid, ROOT.gid) {
+                return Ok(false);
+            }
+            if node.meta.is_dir() && !below(&directory.enter_node(&name, &node)?)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+    if context.path.as_os_str().is_empty() {
+        return Ok(true);
+    }
+    LayerStack::plain(&context.path).and_then(|stack| below(&stack.root()?)).map_err(tree_cause)
+}
+
 /// Copies what `.dockerignore` leaves of a context's path into a directory of its own, for a bind mount.
 pub(super) fn lay_out_context(context: &ContextTree, path: &str, place: &Path) -> Result<(), Cause> {
     fs::create_dir_all(place).map_err(|error| Cause::Infrastructure(error.to_string()))?;
@@ -229,11 +253,16 @@ pub(super) fn lay_out_context(context: &ContextTree, path: &str, place: &Path) -
     copy::copy(place, &LayerStack::empty(), &[item], "/", &options).map(drop).map_err(tree_cause)
 }
 
-/// Fills a new cache mount with a path of a tree.
+/// Fills a new cache mount with a path of a tree, whose owner and mode it gets.
 pub(super) fn fill(directory: &Path, tree: &LayerStack, path: &str) -> Result<(), TreeError> {
     let source = Source { stack: tree, ignore: None, owner: None };
     let item = Item::Path { source, pattern: path, unpack: false };
-    copy::copy(directory, &LayerStack::empty(), &[item], "/", &Options::new(now())).map(drop)
+    copy::copy(directory, &LayerStack::empty(), &[item], "/", &Options::new(now()))?;
+    let Some(meta) = tree.metadata(Path::new(path))?.filter(|meta| meta.is_dir()) else { return Ok(()) };
+    let owner = Owner { uid: meta.uid, gid: meta.gid };
+    Dir::open(directory)
+        .and_then(|opened| dir::set_owner_and_mode(&opened, owner, meta.mode))
+        .map_err(|source| TreeError::io("set the metadata of", directory, source))
 }
 
 /// Makes a name mean itself where patterns are read.

@@ -214,8 +214,8 @@ impl MountMaker<'_, '_> {
         }
         let tree = if let Input::Context(name) = input {
             let context = inputs.context(name)?;
-            if context.ignore.is_some() {
-                // What .dockerignore names must not be seen, so what remains is laid out.
+            if context.ignore.is_some() || !super::copy::is_all_of_root(context)? {
+                // What .dockerignore names must not be seen, and a context has no owners but root, so what remains is laid out.
                 super::copy::lay_out_context(context, path, self.place)?;
                 return Ok(MountSource::Layers {
                     lowers: vec![self.place.to_owned()],

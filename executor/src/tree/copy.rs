@@ -110,6 +110,12 @@ impl Options {
                 );
                 return Err(TreeError::User(text));
             }
+            if base.is_empty() && !users::is_numeric(spec) {
+                let text = format!(
+                    "nothing is below this instruction, so nobody is named in `--chown={spec}`; use numbers"
+                );
+                return Err(TreeError::User(text));
+            }
             options.owner = Some(users::owner(base, spec)?);
         }
         options.mode = op.mode.as_deref().map(ModeChange::parse).transpose()?;

@@ -148,7 +148,10 @@ impl<W: Write> Walk<'_, W> {
     fn file(&mut self, dir: &UnionDir, name: &OsStr, node: &Node) -> Result<(), TreeError> {
         if node.meta.nlink > 1 {
             let directory = self.path.len() - name.len();
-            if let Some((directory, first)) = self.names.first(&node.meta, &self.path[..directory], name) {
+            let layer = dir.layer_of(node);
+            if let Some((directory, first)) =
+                self.names.first(layer, &node.meta, &self.path[..directory], name)
+            {
                 let target = directory.join(first).into_os_string().into_vec();
                 let entry = self.entry(&node.meta, Type::Hardlink { target });
                 return self.append(&entry);

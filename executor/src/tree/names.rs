@@ -9,10 +9,10 @@ use std::path::PathBuf;
 
 use super::meta::Meta;
 
-/// Something for each file, by device and inode. Their upper halves are few, so an entry holds the lower one only.
+/// Something for each file, by layer, device and inode. Their upper halves are few, so an entry holds the lower one only.
 #[derive(Debug)]
 struct ByFile<V> {
-    groups: Vec<((u64, u64), HashMap<u32, V>)>,
+    groups: Vec<((usize, u64, u64), HashMap<u32, V>)>,
     /// The group that the last file was in: the next one is there too.
     last: usize,
 }
@@ -24,8 +24,8 @@ impl<V> Default for ByFile<V> {
 }
 
 impl<V> ByFile<V> {
-    fn entry(&mut self, meta: &Meta) -> Entry<'_, u32, V> {
-        let group = (meta.dev, meta.ino >> 32);
+    fn entry(&mut self, layer: usize, meta: &Meta) -> Entry<'_, u32, V> {
+        let group = (layer, meta.dev, meta.ino >> 32);
         if self.groups.get(self.last).is_none_or(|(known, _)| *known != group) {
             let found = self.groups.iter().position(|(known, _)| *known == group);
             self.last = found.unwrap_or_else(|| {
@@ -44,7 +44,7 @@ pub(super) struct Seen(ByFile<()>);
 impl Seen {
     /// Notes a file, and tells whether it is new.
     pub(super) fn insert(&mut self, meta: &Meta) -> bool {
-        match self.0.entry(meta) {
+        match self.0.entry(0, meta) {
             Entry::Occupied(_) => false,
             Entry::Vacant(place) => {
                 place.insert(());
@@ -66,16 +66,17 @@ pub(super) struct Names {
 }
 
 impl Names {
-    /// Returns the first name of a file as directory and name; none for one that was not seen before: this name is noted.
+    /// Returns the first name of a file of a layer as directory and name; none for one that was not seen before: this name is noted.
     pub(super) fn first(
         &mut self,
+        layer: usize,
         meta: &Meta,
         directory: &[u8],
         name: &OsStr,
     ) -> Option<(PathBuf, PathBuf)> {
         // Four billion bytes of names: files beyond are files of their own, as if they had one name.
         let start = u32::try_from(self.text.len()).ok()?;
-        match self.files.entry(meta) {
+        match self.files.entry(layer, meta) {
             Entry::Occupied(found) => {
                 let start = *found.get();
                 let place = self.directories.partition_point(|(first, _)| *first <= start);
@@ -122,15 +123,17 @@ mod tests {
         for (number, (dev, ino)) in files.iter().enumerate() {
             let directory = format!("d{}", number / 2);
             let name = format!("f{number}");
-            assert_eq!(names.first(&meta(*dev, *ino), directory.as_bytes(), name.as_ref()), None);
+            assert_eq!(names.first(0, &meta(*dev, *ino), directory.as_bytes(), name.as_ref()), None);
         }
         for (number, (dev, ino)) in files.iter().enumerate() {
-            let first = names.first(&meta(*dev, *ino), b"other", "name".as_ref());
+            let first = names.first(0, &meta(*dev, *ino), b"other", "name".as_ref());
             assert_eq!(first, Some((format!("d{}", number / 2).into(), format!("f{number}").into())));
         }
+        // The same file in another layer.
+        assert_eq!(names.first(1, &meta(1, 7), b"d", "f".as_ref()), None);
         names.clear();
-        assert_eq!(names.first(&meta(1, 7), b"", "x".as_ref()), None);
-        assert_eq!(names.first(&meta(1, 7), b"", "y".as_ref()), Some(("".into(), "x".into())));
+        assert_eq!(names.first(0, &meta(1, 7), b"", "x".as_ref()), None);
+        assert_eq!(names.first(0, &meta(1, 7), b"", "y".as_ref()), Some(("".into(), "x".into())));
     }
 
     #[test]

@@ -42,6 +42,13 @@ pub(crate) const STATIC: &[Need] = &[need("gcc", "gcc"), need("musl-tools", "mus
 pub(crate) const BASES: &[Need] =
     &[need("busybox-static", "busybox"), need("fakeroot", "fakeroot"), need("mmdebstrap", "mmdebstrap")];
 
+/// What an ordinary user needs to have a user namespace with more than one id.
+pub(crate) const USER: &[Need] =
+    &[need("uidmap", "newuidmap"), need("util-linux", "setpriv"), need("passwd", "/etc/subuid")];
+
+/// What libFuzzer is compiled with.
+pub(crate) const FUZZ: &[Need] = &[need("g++", "c++")];
+
 fn present(sign: &str) -> bool {
     if sign.starts_with('/') {
         return std::path::Path::new(sign).exists();

@@ -36,13 +36,25 @@ pub(crate) struct Options {
     no_cache: bool,
     /// The folder to build.
     context: PathBuf,
+    /// Further flags, for the builder as they are; paths beside the context are found.
+    #[arg(last = true)]
+    flags: Vec<String>,
 }
 
-const TAG: &str = "slipway-peer-build:latest";
+/// A RUN may use the machine's network there as it may here.
+const BUILDKIT: &[&str] =
+    &["docker", "buildx", "build", "--network=host", "--allow=network.host", "--progress=plain"];
+
+/// A name for the image of this build alone, so that several can go on at once.
+fn tag() -> String {
+    format!("slipway-peer-build:{}", std::process::id())
+}
 
 pub(crate) fn run(options: &Options) -> Result<()> {
     let context = absolute(&options.context)?;
-    let file = absolute(options.file.as_ref().unwrap_or(&options.context.join("Dockerfile")))?;
+    let usual = ["Dockerfile", "dockerfile"].map(|name| options.context.join(name));
+    let usual = usual.iter().find(|file| file.exists()).unwrap_or(&usual[0]);
+    let file = absolute(options.file.as_ref().unwrap_or(usual))?;
     // Made here, so that the peer's own file system is not where results are looked for.
     let scratch = super::folder()?.join(format!("build-{}", std::process::id()));
     mounts::delete(&scratch)?;
@@ -53,18 +65,23 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 }
 
 fn build(options: &Options, context: &Path, file: &Path, scratch: &Path) -> Result<()> {
-    let mut words: Vec<String> = vec!["--file".into(), hosted(file), "--tag".into(), TAG.into()];
+    let tag = tag();
+    let mut words: Vec<String> = vec!["--file".into(), hosted(file), "--tag".into(), tag.clone()];
     if let Some(target) = &options.target {
         words.extend(["--target".into(), target.clone()]);
     }
     for argument in &options.build_arg {
         words.extend(["--build-arg".into(), argument.clone()]);
     }
+    if let Some(beside) = context.parent() {
+        let (here, there) = (beside.display().to_string(), hosted(beside));
+        words.extend(options.flags.iter().map(|flag| flag.replace(&here, &there)));
+    }
     let tree = scratch.join("tree.tar");
     let config = match options.peer {
         Peer::Buildkit => {
             let mut build = options.peer.inside()?;
-            build.args(["docker", "build", "--network=host", "--progress=plain"]).args(&words);
+            build.args(BUILDKIT).args(&words);
             if options.no_cache {
                 build.arg("--no-cache");
             }
@@ -72,12 +89,11 @@ fn build(options: &Options, context: &Path, file: &Path, scratch: &Path) -> Resu
             // The same once more, all from its cache, for the tree instead of the image.
             let output = format!("type=tar,dest={}", hosted(&tree));
             let mut export = options.peer.inside()?;
-            export
-                .args(["docker", "build", "--network=host", "--progress=plain", "--output", &output])
-                .args(&words);
+            export.args(BUILDKIT).args(["--output", &output]).args(&words);
             export.arg(hosted(context)).text()?;
             let image = scratch.join("image.tar");
-            options.peer.inside()?.args(["docker", "save", "--output", &hosted(&image), TAG]).text()?;
+            options.peer.inside()?.args(["docker", "save", "--output", &hosted(&image), &tag]).text()?;
+            options.peer.inside()?.args(["docker", "image", "rm", &tag]).text()?;
             saved_config(&image)?
         }
         Peer::Buildah => {
@@ -90,7 +106,7 @@ fn build(options: &Options, context: &Path, file: &Path, scratch: &Path) -> Resu
                     "--isolation=oci",
                     "--runtime=/usr/local/sbin/runc",
                 ])
-                .args(["--format=oci", "--network=host", "--layers"])
+                .args(["--format=docker", "--network=host", "--layers", "--identity-label=false"])
                 // It would raise these, which takes a capability that not every root has.
                 .args(["--ulimit=nofile=1024:1024", "--ulimit=nproc=1024:1024"])
                 .args(&words);
@@ -100,10 +116,11 @@ fn build(options: &Options, context: &Path, file: &Path, scratch: &Path) -> Resu
             build.arg(hosted(context)).text()?;
             let script = "container=$(buildah --storage-driver=overlay from \"$1\")
                 mount=$(buildah --storage-driver=overlay mount \"$container\")
-                tar --create --numeric-owner --xattrs --file \"$2\" --directory \"$mount\" .
+                tar --create --numeric-owner --xattrs --xattrs-include='*' --file \"$2\" --directory \"$mount\" .
                 buildah --storage-driver=overlay rm \"$container\" >/dev/null
-                buildah --storage-driver=overlay inspect --type image --format '{{.Config}}' \"$1\"";
-            let local = format!("localhost/{TAG}");
+                buildah --storage-driver=overlay inspect --type image --format '{{.Config}}' \"$1\"
+                buildah --storage-driver=overlay rmi \"$1\" >/dev/null";
+            let local = format!("localhost/{tag}");
             options.peer.inside()?.args(["sh", "-euc", script, "export", &local, &hosted(&tree)]).text()?
         }
     };

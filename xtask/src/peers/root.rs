@@ -10,7 +10,8 @@ use anyhow::{Context, Result};
 
 use crate::host::{command::Run, daemon::Daemon, folders, mounts, packages, parts};
 
-const PACKAGES: &str = "buildah,ca-certificates,docker-buildx,docker-cli,docker.io,iptables,netavark,skopeo";
+const PACKAGES: &str = "buildah,ca-certificates,docker-buildx,docker-cli,docker.io,git,iptables,netavark,\
+                        openssh-client,skopeo,umoci,xz-utils";
 
 /// Makes the folder, once per machine.
 pub(crate) fn ensure() -> Result<PathBuf> {

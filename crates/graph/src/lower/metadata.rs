@@ -211,11 +211,12 @@ fn health(check: &Healthcheck) -> HealthConfig {
                     }
                     Command::Shell(text) => vec!["CMD-SHELL".to_owned(), text.clone()],
                 },
-                interval: *interval,
-                timeout: *timeout,
-                start_period: *start_period,
-                start_interval: *start_interval,
-                retries: *retries,
+                // Zero means what is not said means, and Docker does not write it.
+                interval: interval.filter(|time| *time > 0),
+                timeout: timeout.filter(|time| *time > 0),
+                start_period: start_period.filter(|time| *time > 0),
+                start_interval: start_interval.filter(|time| *time > 0),
+                retries: retries.filter(|count| *count > 0),
             }
         }
     }

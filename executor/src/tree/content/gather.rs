@@ -241,7 +241,8 @@ impl<'a, 'p> Gather<'a, 'p> {
                 if meta.nlink > 1 {
                     let directory = below.parent().unwrap_or(Path::new("")).as_os_str().as_bytes();
                     let last = below.file_name().unwrap_or_default();
-                    if let Some((directory, first)) = self.names.first(meta, directory, last) {
+                    let layer = dir.layer_of(node);
+                    if let Some((directory, first)) = self.names.first(layer, meta, directory, last) {
                         header.push(b'h');
                         put(&mut header, directory.join(first).as_os_str().as_bytes());
                     }

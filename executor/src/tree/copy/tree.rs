@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::Copier;
 use super::file::{Batch, FileCopy};
+use crate::tree::dir::set_owner_and_mode;
 use crate::tree::meta::{Kind, Meta};
 use crate::tree::names::Names;
 use crate::tree::source::{Here, Rules, Selected, Source, base_name};
@@ -85,6 +86,10 @@ impl Copier<'_, '_> {
         descent.levels.push(Level::at(from, meta, spot));
         self.contents(&mut descent, &Here { in_tree, ignore, below: PathBuf::new(), exclude })?;
         self.flush(&mut descent)?;
+        // Also where it was there before, whose mode and owner stay.
+        if target.parent().is_some() {
+            self.upper.set_time(&target, meta.mtime);
+        }
         self.pool.drain()
     }
 
@@ -199,7 +204,8 @@ impl Copier<'_, '_> {
                 let file = FileCopy { dir, from, to, owner, mode, time: meta.mtime, share };
                 if meta.nlink > 1 {
                     let directory = spot.path().as_os_str().as_bytes();
-                    if let Some((parent, first)) = descent.names.first(meta, directory, target) {
+                    let layer = level.from.layer_of(node);
+                    if let Some((parent, first)) = descent.names.first(layer, meta, directory, target) {
                         return self.link(descent, &parent, &first, &spot, target);
                     }
                 }
@@ -216,7 +222,10 @@ impl Copier<'_, '_> {
                 to.make_link(&link, target).map_err(failed)?;
             }
             // A socket means nothing to a reader; it arrives as what a context transfer makes of it.
-            Kind::Socket => drop(to.create_file(target).map_err(failed)?),
+            Kind::Socket => {
+                let file = to.create_file(target).map_err(failed)?;
+                set_owner_and_mode(&file, owner, mode).map_err(failed)?;
+            }
             Kind::Char | Kind::Block | Kind::Fifo => {
                 to.make_node(target, meta.kind, mode, meta.rdev).map_err(failed)?;
             }

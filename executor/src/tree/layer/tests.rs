@@ -119,3 +119,30 @@ fn a_stack_is_written_as_it_is_seen() {
     assert_eq!(written.entries, 3);
     assert_eq!(lines("x"), ["x"]);
 }
+
+#[test]
+fn a_file_that_the_store_keeps_once_for_two_layers_is_two_files() {
+    let desk = Desk::new();
+    let (upper, lower) = (desk.tree("upper", "own = 2\nsecond => own"), desk.tree("lower", "first = 1"));
+    fs::hard_link(lower.join("first"), upper.join("shared")).unwrap();
+    let stack = LayerStack::open([&upper, &lower]).unwrap();
+    let (bytes, _) = write_tree(&stack, Vec::new(), &Options::default()).unwrap();
+    let mut links = Vec::new();
+    let mut reader = Reader::new(&bytes[..], Limits::default());
+    while let Some(entry) = reader.next_entry().unwrap() {
+        if matches!(entry.kind, Type::Hardlink { .. }) {
+            links.push(String::from_utf8(entry.path).unwrap());
+        }
+    }
+    assert_eq!(links, ["second"]);
+    // A copy of what the layers show has as many files.
+    let copied = desk.tree("copied", "");
+    let source = crate::tree::source::Source { stack: &stack, ignore: None, owner: None };
+    let item = [crate::tree::copy::Item::Path { source, pattern: "/", unpack: false }];
+    let options = crate::tree::copy::Options::new(NOW);
+    crate::tree::copy::copy(&copied, &LayerStack::empty(), &item, "/n", &options).unwrap();
+    assert_eq!(
+        show_layer(&copied)[1..],
+        lines("n/first = 1\nn/own = 2 x2\nn/second = 2 x2\nn/shared = 1")[..]
+    );
+}

@@ -27,6 +27,8 @@ pub struct UnionDir {
 struct Part {
     dir: Arc<Dir>,
     plain: bool,
+    /// Which layer of the stack it is of, from the top.
+    layer: usize,
 }
 
 /// What a name in a [`UnionDir`] is.
@@ -41,8 +43,8 @@ pub struct Node {
 impl UnionDir {
     pub(super) fn root(layers: &[Arc<Layer>]) -> Result<Self, TreeError> {
         let mut parts = Vec::with_capacity(layers.len());
-        for layer in layers {
-            parts.push(Part { dir: Arc::clone(&layer.dir), plain: layer.plain });
+        for (number, layer) in layers.iter().enumerate() {
+            parts.push(Part { dir: Arc::clone(&layer.dir), plain: layer.plain, layer: number });
             if !layer.plain && layers.len() > 1 && is_opaque(&layer.dir, Path::new("/"))? {
                 break;
             }
@@ -115,7 +117,7 @@ impl UnionDir {
             let dir = part.dir.enter(name).map_err(|source| TreeError::io("open", &path, source))?;
             let below = index + 1 < self.parts.len();
             let last = below && !part.plain && is_opaque(&dir, &path)?;
-            parts.push(Part { dir: Arc::new(dir), plain: part.plain });
+            parts.push(Part { dir: Arc::new(dir), plain: part.plain, layer: part.layer });
             if last {
                 break;
             }
@@ -162,6 +164,12 @@ impl UnionDir {
     pub fn read_link(&self, name: &OsStr, node: &Node) -> Result<PathBuf, TreeError> {
         let part = self.holder(name, node)?;
         part.dir.read_link(name).map_err(|source| TreeError::at("read the link", &self.path, name, source))
+    }
+
+    /// Returns the number of the layer that has it. The store keeps a file once for several layers, and those are files of
+    /// their own.
+    pub fn layer_of(&self, node: &Node) -> usize {
+        self.parts.get(node.part).map_or(0, |part| part.layer)
     }
 
     fn holder(&self, name: &OsStr, node: &Node) -> Result<&Part, TreeError> {
