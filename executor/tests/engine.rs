@@ -219,7 +219,10 @@ fn a_stage_that_is_to_be_made_anew_is_made_though_only_a_cached_copy_reads_it() 
     request.no_cache = NoCache::Stages(vec!["a".into()]);
     let graph = graph_of(TWO_STAGES, &request);
     let targets = [graph.outputs[0].stage];
-    assert!(survey(&graph, &Shelf { store: &bed.store, imported: &Imported::default() }, &targets, "test")[0].runs);
+    assert!(
+        survey(&graph, &Shelf { store: &bed.store, imported: &Imported::default() }, &targets, "test")[0]
+            .runs
+    );
     let mut same = Pretender::new(&bed.store);
     same.content = hands.content;
     assert!(bed.run(&graph, &same).succeeded());

@@ -223,7 +223,7 @@ pub(crate) fn ignore_of(context: &ContextTree) -> Result<Option<IgnoreFile>, Cau
 /// its owner into the image.
 pub(super) fn is_all_of_root(context: &ContextTree) -> Result<bool, Cause> {
     fn below(directory: &UnionDir) -> Result<bool, TreeError> {
-        for (name, _) in directory.list()? {
+        for (name, _) in directory.list()?.iter() {
             // What has gone since the listing is not there.
             let Some(node) = directory.get(&name)? else { continue };
             if (node.meta.uid, node.meta.gid) != (ROOT.uid, ROOT.gid) {

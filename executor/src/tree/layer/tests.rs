@@ -126,7 +126,7 @@ fn a_file_that_the_store_keeps_once_for_two_layers_is_two_files() {
     let (upper, lower) = (desk.tree("upper", "own = 2\nsecond => own"), desk.tree("lower", "first = 1"));
     fs::hard_link(lower.join("first"), upper.join("shared")).unwrap();
     let stack = LayerStack::open([&upper, &lower]).unwrap();
-    let (bytes, _) = write_tree(&stack, Vec::new(), &Options::default()).unwrap();
+    let (bytes, _) = write_trees(&[("", &stack)], Vec::new(), &Options::default()).unwrap();
     let mut links = Vec::new();
     let mut reader = Reader::new(&bytes[..], Limits::default());
     while let Some(entry) = reader.next_entry().unwrap() {
