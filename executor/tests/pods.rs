@@ -11,7 +11,9 @@ use slipway_executor::pod::conduct::{ConductPlaces, conduct};
 use slipway_executor::pod::plan::{PlanPlaces, plan};
 use slipway_oci::Platform;
 use slipway_protocol::report::{BuildReport, PlanReport};
-use slipway_protocol::request::{BuildRequest, DockerfileRef, ImageRequest, Source};
+use slipway_protocol::request::{
+    BuildRequest, DockerfileRef, ImageRequest, PodPacking, RegistrySettings, Source,
+};
 use slipway_registry::testing::FakeRegistry;
 use slipway_registry::{Registry, Settings};
 use slipway_sandbox::Cancel;
@@ -53,13 +55,13 @@ impl Bed {
             isolation: "Auto".into(),
             checks_fail_on: "never".into(),
             secrets: vec![],
-            registries: Default::default(),
+            registries: RegistrySettings::default(),
             cache_from: vec![],
             cache_to: vec![],
             max_image_size: 0,
-            max_build_seconds: Default::default(),
-            one_pod: Default::default(),
-            pods: Default::default(),
+            max_build_seconds: 0.0,
+            one_pod: false,
+            pods: PodPacking::default(),
         }
     }
 

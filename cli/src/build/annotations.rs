@@ -154,7 +154,7 @@ mod tests {
         let arm = platform("linux/arm64");
         assert_eq!(notes.manifest(&arm).len(), 2);
         assert_eq!(notes.manifest(&platform("linux/amd64")).len(), 1);
-        assert_eq!(notes.index(&[arm.clone()]).entries[&arm]["c"], "3");
+        assert_eq!(notes.index(std::slice::from_ref(&arm)).entries[&arm]["c"], "3");
         assert!(notes.of_output("annotation-colour.a", "1").is_err());
     }
 }
