@@ -66,7 +66,8 @@ fn mebibytes(bytes: u64) -> String {
 
 /// How much smaller the image is than the largest stage that was made for it.
 fn reduction(image: u64, largest: u64) -> String {
-    match image.saturating_mul(1000).checked_div(largest) {
+    // Rounded to tenths of a percent.
+    match image.saturating_mul(1000).saturating_add(largest / 2).checked_div(largest) {
         None => String::new(),
         Some(left) => {
             let gone = 1000 - left.min(1000);
@@ -93,6 +94,7 @@ mod tests {
         assert_eq!(mebibytes(12_900_000), "12.3");
         assert_eq!(reduction(5, 100), "95.0%");
         assert_eq!(reduction(2, 383), "99.5%");
+        assert_eq!(reduction(22, 3835), "99.4%");
         assert_eq!(reduction(100, 100), "0.0%");
         assert_eq!(reduction(1, 0), "");
     }
