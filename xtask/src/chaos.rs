@@ -120,8 +120,10 @@ impl Bed<'_> {
                     Some(status) => {
                         ensure!(status["phase"] == "Succeeded", "{name} failed: {:#}", status["failure"]);
                         ensure!(self.tree(&status)? == expected[shape], "{name} made another image");
-                        let (tries, took) = (&status["attempt"], &status["timing"]["total"]);
-                        println!("   {name}: as it should be, after {tries} tries and {took} s");
+                        println!(
+                            "   {name}: as it should be, after {} tries and {} s",
+                            status["attempt"], status["timing"]["total"]
+                        );
                         tries += usize::try_from(status["attempt"].as_i64().unwrap_or(1)).unwrap_or(1);
                     }
                     None => {
