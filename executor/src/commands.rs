@@ -325,7 +325,7 @@ pub(crate) fn stage(args: &StageArgs) -> anyhow::Result<ExitCode> {
         Err(error) => {
             let failure =
                 Failure { reason: "SandboxFailed".into(), message: error.to_string(), ..Failure::default() };
-            return Ok(stopped(failure));
+            return Ok(stopped(&failure));
         }
     };
     log::say(&format!("isolation: {} ({})", choice.way.name(), choice.reason));
@@ -338,7 +338,7 @@ pub(crate) fn stage(args: &StageArgs) -> anyhow::Result<ExitCode> {
                 message: format!("{:#}", anyhow::Error::new(error)),
                 ..Failure::default()
             };
-            return Ok(stopped(failure));
+            return Ok(stopped(&failure));
         }
     };
     let log = Log::new();
@@ -368,7 +368,7 @@ pub(crate) fn stage(args: &StageArgs) -> anyhow::Result<ExitCode> {
                 retryable: true,
                 ..Failure::default()
             };
-            return Ok(stopped(failure));
+            return Ok(stopped(&failure));
         }
     };
     let cancelled = matches!(over, Ended::Cancelled);
@@ -386,10 +386,10 @@ pub(crate) fn stage(args: &StageArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// Ends a stage pod with a failure that no step had.
-fn stopped(failure: Failure) -> ExitCode {
+fn stopped(failure: &Failure) -> ExitCode {
     let stage = StageReport { failure: Some(failure.clone()), ..StageReport::default() };
     leave(&StagePodReport { stages: vec![stage], ..StagePodReport::default() });
-    ended(Some(&failure))
+    ended(Some(failure))
 }
 
 /// Stops the work when the pod is to go.

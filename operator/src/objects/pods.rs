@@ -86,6 +86,8 @@ impl Blueprint<'_> {
         };
         let mut containers = vec![container(paths::CONDUCT_CONTAINER, paths::conduct_args())];
         let mut host_users = None;
+        // Where user code runs, it is the settings of stage pods that keep it in: a runtime class of virtual machines.
+        let defaults = if together.is_some() { &self.settings.stage_pods } else { &self.settings.build_pods };
         if let Some((rung, user_namespace)) = together {
             let everything: Vec<&String> = self.valid.secrets.keys().collect();
             let (mut stage, more) = self.stage_container(0, &everything, rung, user_namespace);
@@ -104,7 +106,7 @@ impl Blueprint<'_> {
             volumes: Some(volumes),
             host_users,
             security_context: plain.then(isolation::plain_pod_context),
-            ..self.pod_spec(&self.settings.build_pods, &BTreeMap::new(), &[])
+            ..self.pod_spec(defaults, &BTreeMap::new(), &[])
         };
         self.pod(name, "build", None, spec)
     }

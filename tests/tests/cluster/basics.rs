@@ -87,7 +87,6 @@ images: [{name: REPO/diamond}]
     assert!(latest_start < first_end, "the stages did not run side by side: {spans:?}");
     let pods: std::collections::BTreeSet<&str> = stages.iter().filter_map(|s| s["pod"].as_str()).collect();
     assert_eq!(pods.len(), 3, "{stages:#?}");
-    assert!(status["timing"]["build"].as_f64().unwrap() < 10.0, "{:#}", status["timing"]);
     Ok(())
 }
 

@@ -238,7 +238,7 @@ fn a_build_without_stage_pods_is_ready_when_its_plan_is_done() {
     world.step();
     world.say_plan_of(&[("final", None, &[])]);
     let failure = slipway_protocol::report::Failure { reason: "PushFailed".into(), ..Default::default() };
-    world.say_built_at_once(Some(failure));
+    world.say_built_at_once(Some(&failure));
     world.step();
     assert_eq!(world.status().failure.unwrap().reason, "PushFailed");
     assert_eq!(world.status().stages.len(), 1);

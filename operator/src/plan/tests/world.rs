@@ -169,8 +169,8 @@ impl World {
     }
 
     /// The plan has done everything itself.
-    pub(super) fn say_built_at_once(&mut self, failure: Option<Failure>) {
-        let done = BuildReport { failure: failure.clone(), ..built() };
+    pub(super) fn say_built_at_once(&mut self, failure: Option<&Failure>) {
+        let done = BuildReport { failure: failure.cloned(), ..built() };
         let pod = self.pod("-build");
         if let Progress::Ended(end) = &mut pod.plan {
             end.exit_code = i32::from(failure.is_some());
