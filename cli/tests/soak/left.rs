@@ -16,7 +16,7 @@ pub(crate) fn mark(bed: &Bed) -> String {
 
 /// Waits until nothing is left of the builds over a store that have ended; fails where something stays.
 pub(crate) fn nothing_runs(bed: &Bed, store: &Path) {
-    let end = Instant::now() + Duration::from_secs(60);
+    let end = Instant::now() + Duration::from_mins(1);
     loop {
         let left = [mounts(store), processes(bed, store)].concat();
         if left.is_empty() {
@@ -96,6 +96,10 @@ pub(crate) fn is_clean(bed: &Bed, store: &Path) {
     ];
     for entry in fs::read_dir(store).unwrap().flatten() {
         let name = entry.file_name();
-        assert!(known.iter().any(|known| known.as_bytes() == name.as_bytes()), "{name:?} in the store");
+        assert!(
+            known.iter().any(|known| known.as_bytes() == name.as_bytes()),
+            "{} in the store",
+            name.display()
+        );
     }
 }
