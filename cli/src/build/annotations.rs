@@ -33,7 +33,7 @@ impl Notes {
         let (name, value) = text.split_once('=').context("it is not NAME=VALUE")?;
         let (places, name) = match name.split_once(':') {
             // A name may hold a colon of its own: only known types are taken for types.
-            Some((places, name)) if places.split(',').all(|one| place(one).is_ok()) => (places, name),
+            Some((places, name)) if places.split(',').all(is_kind) => (places, name),
             _ => ("manifest", name),
         };
         for one in places.split(',') {
@@ -96,6 +96,12 @@ impl Notes {
             .map(|note| (note.name.clone(), note.value.clone()))
             .collect()
     }
+}
+
+/// Tells whether a word is a type of annotations, with or without a platform.
+fn is_kind(text: &str) -> bool {
+    let kind = text.split_once('[').map_or(text, |(kind, _)| kind);
+    matches!(kind, "manifest" | "manifest-descriptor" | "index" | "index-descriptor")
 }
 
 /// Reads `manifest`, `manifest[linux/arm64]`, `index`.
