@@ -213,7 +213,7 @@ fn pushed(access: &Access, name: &str, tag: &str) -> Option<String> {
 
 fn cases(access: &Access, mut folder: Folder<'_>) -> Result<()> {
     let names = ["front", "back"];
-    let token = std::process::id();
+    let token = std::process::id().to_string();
     let good = |text: &str| {
         names.map(|name| image_build(name, &format!("sleep 3; echo {text} {token} {name} > /made")))
     };
@@ -265,7 +265,7 @@ fn cases(access: &Access, mut folder: Folder<'_>) -> Result<()> {
         &asked,
     ])?;
     wait_until("another reconcile", Duration::from_mins(2), || {
-        Ok(folder.kustomization()?["status"]["lastHandledReconcileAt"] == token.to_string())
+        Ok(folder.kustomization()?["status"]["lastHandledReconcileAt"] == token.as_str())
     })?;
     folder.verdict(&revision, || Ok(()))?;
     for (name, before) in names.iter().zip(before) {
