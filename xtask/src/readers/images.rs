@@ -12,9 +12,9 @@ use crate::host::{command::Run, folders, parts};
 
 /// Forms: a name, and what asks for it.
 const FORMS: &[(&str, &str)] = &[
-    ("gzip", "compression=gzip"),
-    ("zstd", "compression=zstd"),
-    ("none", "compression=none"),
+    ("gzip", "compression=gzip,oci-mediatypes=true"),
+    ("zstd", "compression=zstd,oci-mediatypes=true"),
+    ("none", "compression=none,oci-mediatypes=true"),
     ("docker", "compression=gzip,oci-mediatypes=false"),
 ];
 
