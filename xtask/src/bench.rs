@@ -92,7 +92,7 @@ impl Bed<'_> {
         let exists = self.kubectl(&["get", "imagebuild", name]).is_ok();
         let start = Instant::now();
         if exists {
-            let token = format!("slipway.dev/rebuild={:?}", start);
+            let token = format!("slipway.dev/rebuild={start:?}");
             self.kubectl(&["annotate", "--overwrite", "imagebuild", name, &token.replace(' ', "")])?;
             self.until_ready(name, 2)?;
         } else {

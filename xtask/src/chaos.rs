@@ -116,21 +116,18 @@ impl Bed<'_> {
             *faults.entry(fault).or_default() += 1;
             let mut still = Vec::new();
             for (name, shape, since) in open {
-                match self.result(&name)? {
-                    Some(status) => {
-                        ensure!(status["phase"] == "Succeeded", "{name} failed: {:#}", status["failure"]);
-                        ensure!(self.tree(&status)? == expected[shape], "{name} made another image");
-                        println!(
-                            "   {name}: as it should be, after {} tries and {} s",
-                            status["attempt"], status["timing"]["total"]
-                        );
-                        tries += usize::try_from(status["attempt"].as_i64().unwrap_or(1)).unwrap_or(1);
-                    }
-                    None => {
-                        ensure!(since.elapsed() < Duration::from_mins(15), "{name} does not end");
-                        still.push((name, shape, since));
-                    }
-                }
+                let Some(status) = self.result(&name)? else {
+                    ensure!(since.elapsed() < Duration::from_mins(15), "{name} does not end");
+                    still.push((name, shape, since));
+                    continue;
+                };
+                ensure!(status["phase"] == "Succeeded", "{name} failed: {:#}", status["failure"]);
+                ensure!(self.tree(&status)? == expected[shape], "{name} made another image");
+                println!(
+                    "   {name}: as it should be, after {} tries and {} s",
+                    status["attempt"], status["timing"]["total"]
+                );
+                tries += usize::try_from(status["attempt"].as_i64().unwrap_or(1)).unwrap_or(1);
             }
             open = still;
         }
@@ -203,8 +200,8 @@ impl Bed<'_> {
             ),
             Fault::StagePod => self.kill("--selector=slipway.dev/role=stage", &own, dice),
             Fault::BuildPod => self.kill("--selector=slipway.dev/role=build", &own, dice),
-            Fault::Kubelet => self.outage("kubelet", dice),
-            Fault::Registry => self.outage("registry", dice),
+            Fault::Kubelet => outage("kubelet", dice),
+            Fault::Registry => outage("registry", dice),
         }
     }
 
@@ -224,14 +221,6 @@ impl Bed<'_> {
                 "--wait=false",
             ])
             .map(drop)
-    }
-
-    /// A part of the cluster is away for a while.
-    fn outage(&self, component: &str, dice: &mut Dice) -> Result<()> {
-        let state = State::locate();
-        cluster::stop_component(&state, component)?;
-        std::thread::sleep(Duration::from_secs(2 + dice.roll(28) as u64));
-        cluster::up(&state).map(drop)
     }
 
     /// Pods, requests, leases and temporary files of builds that are over must be gone.
@@ -273,6 +262,14 @@ impl Bed<'_> {
         }
         Ok(())
     }
+}
+
+/// A part of the cluster is away for a while.
+fn outage(component: &str, dice: &mut Dice) -> Result<()> {
+    let state = State::locate();
+    cluster::stop_component(&state, component)?;
+    std::thread::sleep(Duration::from_secs(2 + dice.roll(28) as u64));
+    cluster::up(&state).map(drop)
 }
 
 fn draw(dice: &mut Dice, options: &Options) -> Fault {
