@@ -128,7 +128,8 @@ mod tests {
                 timeout: Duration::from_secs(1),
             };
             let spec = build(&args).unwrap().spec;
-            let valid = slipway_crds::validate::validate(&spec, &Default::default()).unwrap();
+            let valid = slipway_crds::validate::validate(&spec, &slipway_crds::validate::Defaults::default())
+                .unwrap();
             assert_eq!(valid.images[0].repository, push.unwrap_or_default());
             assert!(valid.inline.unwrap().starts_with("FROM busybox AS build\n"));
         }

@@ -102,7 +102,7 @@ pub struct ExportError {
     /// Where to.
     pub to: String,
     /// Why.
-    pub source: AssembleError,
+    pub source: Box<AssembleError>,
 }
 
 impl Exporter<'_> {
@@ -113,7 +113,7 @@ impl Exporter<'_> {
                 Ok(0) => self.note(format!("cache {}: there is nothing to write", cache.target)),
                 Ok(count) => self.note(format!("cache {}: wrote {}", cache.target, steps(count))),
                 Err(source) => {
-                    let failed = ExportError { to: cache.target.to_string(), source };
+                    let failed = ExportError { to: cache.target.to_string(), source: Box::new(source) };
                     if !cache.ignore_error {
                         return Err(failed);
                     }

@@ -22,6 +22,9 @@ use super::{Cause, Failed, Hands, Job, Outcome, Stopped, Task, explain};
 use crate::cache::Shelf;
 use crate::event::{Event, StepAt};
 
+/// What stages made.
+type Trees = BTreeMap<StageId, Chain>;
+
 /// How long one build waits for another that makes the same step.
 const FLIGHT_LIMIT: Duration = Duration::from_hours(6);
 
@@ -319,11 +322,7 @@ impl<'env> Runner<'_, 'env> {
     }
 
     /// Waits for the stages that a step reads, and returns their trees with the keys under which those were made.
-    fn inputs(
-        &self,
-        at: StepAt,
-        step: &Step,
-    ) -> Result<(BTreeMap<StageId, Chain>, BTreeMap<StageId, Key>), Cause> {
+    fn inputs(&self, at: StepAt, step: &Step) -> Result<(Trees, BTreeMap<StageId, Key>), Cause> {
         let began = Instant::now();
         let (mut inputs, mut keys) = (BTreeMap::new(), BTreeMap::new());
         for id in stages_read(step) {

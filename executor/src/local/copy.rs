@@ -225,11 +225,11 @@ pub(super) fn is_all_of_root(context: &ContextTree) -> Result<bool, Cause> {
     fn below(directory: &UnionDir) -> Result<bool, TreeError> {
         for (name, _) in directory.list()?.iter() {
             // What has gone since the listing is not there.
-            let Some(node) = directory.get(&name)? else { continue };
+            let Some(node) = directory.get(name)? else { continue };
             if (node.meta.uid, node.meta.gid) != (ROOT.uid, ROOT.gid) {
                 return Ok(false);
             }
-            if node.meta.is_dir() && !below(&directory.enter_node(&name, &node)?)? {
+            if node.meta.is_dir() && !below(&directory.enter_node(name, &node)?)? {
                 return Ok(false);
             }
         }
@@ -258,7 +258,10 @@ pub(super) fn fill(directory: &Path, tree: &LayerStack, path: &str) -> Result<()
     let source = Source { stack: tree, ignore: None, owner: None };
     let item = Item::Path { source, pattern: path, unpack: false };
     copy::copy(directory, &LayerStack::empty(), &[item], "/", &Options::new(now()))?;
-    let Some(meta) = tree.metadata(Path::new(path))?.filter(|meta| meta.is_dir()) else { return Ok(()) };
+    let meta = match tree.metadata(Path::new(path))? {
+        Some(meta) if meta.is_dir() => meta,
+        _ => return Ok(()),
+    };
     let owner = Owner { uid: meta.uid, gid: meta.gid };
     Dir::open(directory)
         .and_then(|opened| dir::set_owner_and_mode(&opened, owner, meta.mode))

@@ -9,10 +9,13 @@ use std::path::PathBuf;
 
 use super::meta::Meta;
 
+/// Layer, device, and the upper half of the inode.
+type Group = (usize, u64, u64);
+
 /// Something for each file, by layer, device and inode. Their upper halves are few, so an entry holds the lower one only.
 #[derive(Debug)]
 struct ByFile<V> {
-    groups: Vec<((usize, u64, u64), HashMap<u32, V>)>,
+    groups: Vec<(Group, HashMap<u32, V>)>,
     /// The group that the last file was in: the next one is there too.
     last: usize,
 }

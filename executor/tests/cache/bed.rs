@@ -232,7 +232,7 @@ impl<'w> Machine<'w> {
             };
             built.exported = exporter.export(&built.outcome, &order.to).map_err(|error| Cause::text(&error));
         }
-        built.notes = notes.lock().unwrap().clone();
+        built.notes.clone_from(&notes.lock().unwrap());
         built
     }
 }
