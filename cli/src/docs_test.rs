@@ -18,7 +18,7 @@ fn calls_in_the_documentation_are_understood() {
             continue;
         }
         let parsed = Cli::try_parse_from(std::iter::once("slipway".to_owned()).chain(words));
-        let refused = parsed.err().filter(|error| error.use_stderr());
+        let refused = parsed.err().filter(clap::Error::use_stderr);
         assert!(
             refused.is_none(),
             "{place}: slipway {line}\n{}",

@@ -141,7 +141,7 @@ mod tests {
         for (place, words) in calls {
             let line = words.join(" ");
             let parsed = Cli::try_parse_from(std::iter::once("cargo xtask".to_owned()).chain(words));
-            let refused = parsed.err().filter(|error| error.use_stderr()).map(|error| error.to_string());
+            let refused = parsed.err().filter(clap::Error::use_stderr).map(|error| error.to_string());
             assert!(refused.is_none(), "{place}: cargo xtask {line}\n{}", refused.unwrap_or_default());
         }
     }
