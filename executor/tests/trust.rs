@@ -74,6 +74,7 @@ fn serve(folder: &Path) -> Option<Server> {
 // One test, because what a process trusts cannot be taken back.
 #[tokio::test]
 async fn an_installations_certificates_are_trusted_besides_the_usual_ones() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("file.txt"), "content").unwrap();
     let Some(server) = serve(folder.path()) else { return };
