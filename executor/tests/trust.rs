@@ -65,7 +65,7 @@ fn serve(folder: &Path) -> Option<Server> {
     let server = Server { child, address };
     let start = Instant::now();
     while TcpStream::connect(&server.address).is_err() {
-        assert!(start.elapsed() < Duration::from_secs(60), "the server does not listen");
+        assert!(start.elapsed() < Duration::from_mins(1), "the server does not listen");
         std::thread::sleep(Duration::from_millis(50));
     }
     Some(server)
@@ -78,7 +78,7 @@ async fn an_installations_certificates_are_trusted_besides_the_usual_ones() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("file.txt"), "content").unwrap();
     let Some(server) = serve(folder.path()) else { return };
-    let store = Store::open(&folder.path().join("store")).unwrap();
+    let store = Store::open(folder.path().join("store")).unwrap();
     let address = format!("https://{}/file.txt", server.address);
     let repository = git::Source::parse(&format!("https://{}/repo.git", server.address)).unwrap();
     let ask_git = async || {

@@ -83,13 +83,14 @@ impl Bed {
     fn change(&self, from: &str, to: &str) -> Result<()> {
         Ok(fs::write(self.folder.join("context/Dockerfile"), DOCKERFILE.replace(from, to))?)
     }
+}
 
-    fn crane(&self, words: &[&str]) -> Result<String> {
-        let program = std::env::var_os("SLIPWAY_CRANE").map_or_else(|| "crane".into(), PathBuf::from);
-        let output = Command::new(program).args(words).arg("--insecure").output().context("crane")?;
-        ensure!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
-        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-    }
+/// Asks crane about an image.
+fn crane(words: &[&str]) -> Result<String> {
+    let program = std::env::var_os("SLIPWAY_CRANE").map_or_else(|| "crane".into(), PathBuf::from);
+    let output = Command::new(program).args(words).arg("--insecure").output().context("crane")?;
+    ensure!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 #[test]
@@ -152,8 +153,8 @@ fn an_image_with_its_cache_inside_is_read_by_its_name_and_is_valid() -> Result<(
     let bed = Bed::new("inline")?;
     let image = bed.name("inline");
     let first = bed.build("first", &["--push", "-t", &image, "--cache-to", "type=inline"])?;
-    bed.crane(&["validate", "--remote", &image])?;
-    let config: Value = serde_json::from_str(&bed.crane(&["config", &image])?)?;
+    crane(&["validate", "--remote", &image])?;
+    let config: Value = serde_json::from_str(&crane(&["config", &image])?)?;
     ensure!(config["dev.slipway.cache.v1"]["steps"].is_array(), "{config:#}");
     let flags = ["--push", "-t", &image, "--cache-to", "type=inline", "--cache-from", &image];
     let second = bed.build("second", &flags)?;
@@ -166,7 +167,7 @@ fn an_image_with_its_cache_inside_is_read_by_its_name_and_is_valid() -> Result<(
     fs::write(bed.folder.join("context/Dockerfile"), format!("FROM {image}\nRUN true\n"))?;
     let child = bed.name("child");
     bed.build("child", &["--push", "-t", &child])?;
-    let config: Value = serde_json::from_str(&bed.crane(&["config", &child])?)?;
+    let config: Value = serde_json::from_str(&crane(&["config", &child])?)?;
     ensure!(config.get("dev.slipway.cache.v1").is_none(), "{config:#}");
     Ok(())
 }
