@@ -217,6 +217,11 @@ pub enum ManifestError {
     /// Programs would disagree on which value counts.
     #[error("the document has the key `{0}` twice, or in two spellings")]
     RepeatedKey(String),
+    /// A field that we would not read, and programs in Go would.
+    #[error(
+        "the document has the key `{0}`, which some programs take for the usual spelling and others do not"
+    )]
+    Spelling(String),
     /// An old or future format.
     #[error(
         "the document is of schema version {0}; only 2 is supported (push the image again with a current tool)"
@@ -252,6 +257,10 @@ fn list(platforms: &[String]) -> String {
     if platforms.is_empty() { "no platform at all".into() } else { platforms.join(", ") }
 }
 
+/// The fields that decide what a document is and holds.
+const FIELDS: [&str; 8] =
+    ["schemaVersion", "mediaType", "config", "layers", "manifests", "annotations", "subject", "artifactType"];
+
 /// Reads a manifest or an index; `content_type` is what the registry called it, if it said so.
 pub fn read(bytes: &[u8], content_type: Option<&str>) -> Result<Document, ManifestError> {
     within(bytes, MAX_MANIFEST)?;
@@ -263,6 +272,10 @@ pub fn read(bytes: &[u8], content_type: Option<&str>) -> Result<Document, Manife
     }
     if has("manifests") && (has("layers") || has("config")) {
         return Err(ManifestError::Ambiguous);
+    }
+    let usual = |key: &str| FIELDS.iter().find(|field| field.eq_ignore_ascii_case(key));
+    if let Some(key) = keys.iter().find(|key| usual(key).is_some_and(|field| *field != key.as_str())) {
+        return Err(ManifestError::Spelling(key.clone()));
     }
     let header = content_type.map(|value| value.split(';').next().unwrap_or_default().trim());
     // Some registries answer everything as JSON or as bytes: that claims nothing.

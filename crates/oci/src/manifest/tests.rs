@@ -73,6 +73,16 @@ fn refuses_what_programs_would_read_differently() {
 }
 
 #[test]
+fn a_field_in_another_spelling_is_refused() {
+    // Found by the fuzz target: an index without entries to us, and with one to programs in Go.
+    for key in ["manifeSts", "Manifests"] {
+        let text = format!("{{\"schemaVersion\":2,\"{key}\":[]}}");
+        let error = read(text.as_bytes(), None).unwrap_err();
+        assert!(matches!(&error, ManifestError::Spelling(found) if found == key), "{error}");
+    }
+}
+
+#[test]
 fn layers_and_diff_ids_must_pair_up() {
     let Ok(Document::Manifest(manifest)) = read(manifest_text("").as_bytes(), None) else {
         panic!("not a manifest")
