@@ -1,5 +1,6 @@
 //! Commands of a RUN, and mounts, that try to reach what lies outside of their root file system.
 
+use std::fmt::Write as _;
 use std::fs;
 
 use anyhow::{Result, ensure};
@@ -21,11 +22,12 @@ fn no_working_directory_is_an_open_file_of_ours() -> Result<()> {
     let bed = Bed::new()?;
     let mut dockerfile = String::new();
     for number in 3..=50 {
-        dockerfile.push_str(&format!("FROM base AS s{number}\nWORKDIR /proc/self/fd/{number}\n"));
-        dockerfile.push_str(&format!(
-            "RUN [\"/bin/sh\", \"-c\", \"cat ../../../../../../../../../{0}/secret > /stolen; pwd\"]\n",
+        let _ = writeln!(dockerfile, "FROM base AS s{number}\nWORKDIR /proc/self/fd/{number}");
+        let _ = writeln!(
+            dockerfile,
+            "RUN [\"/bin/sh\", \"-c\", \"cat ../../../../../../../../../{0}/secret > /stolen; pwd\"]",
             bed.victim().display()
-        ));
+        );
     }
     need_busybox!(bed, &dockerfile);
     let mut built = 0;
@@ -88,10 +90,11 @@ fn sources_of_mounts_stay_in_what_they_are_of() -> Result<()> {
         format!("type=secret,required=false,id={up}{victim}/secret"),
     ];
     for (number, source) in sources.iter().enumerate() {
-        stages.push_str(&format!(
+        let _ = writeln!(
+            stages,
             "FROM base AS s{number}\nRUN --mount={source},target=/m cat /m /m/secret > /stolen 2>/dev/null; \
-             echo evil > /m/evil; rm -f /m/secret; true\n"
-        ));
+             echo evil > /m/evil; rm -f /m/secret; true"
+        );
     }
     need_busybox!(bed, &stages);
     std::os::unix::fs::symlink(bed.victim(), bed.context().join("link"))?;
@@ -139,14 +142,15 @@ fn parallel_steps_cannot_swap_what_a_cache_mount_shows() -> Result<()> {
     let mut stages = format!("FROM base AS swaps\nRUN --mount=type=cache,id=shared,target=/c {swap}\n");
     let mut copies = String::new();
     for number in 0..8 {
-        stages.push_str(&format!("FROM base AS r{number}\n"));
+        let _ = writeln!(stages, "FROM base AS r{number}");
         for step in 0..10 {
-            stages.push_str(&format!(
+            let _ = writeln!(
+                stages,
                 "RUN --mount=type=cache,id=shared,target=/c --mount=type=cache,id=shared,source=a,target=/m \
-                 cat /m/secret >> /stolen 2>/dev/null; echo evil > /m/evil 2>/dev/null; echo {step}\n"
-            ));
+                 cat /m/secret >> /stolen 2>/dev/null; echo evil > /m/evil 2>/dev/null; echo {step}"
+            );
         }
-        copies.push_str(&format!("COPY --from=r{number} / /r{number}\n"));
+        let _ = writeln!(copies, "COPY --from=r{number} / /r{number}");
     }
     need_busybox!(bed, &format!("{stages}FROM scratch\nCOPY --from=swaps /bin/sh /\n{copies}"));
     // The mount may be refused where its source is gone at that moment, so all stages are built for themselves.

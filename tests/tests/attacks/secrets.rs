@@ -73,12 +73,11 @@ fn nothing_that_is_lent_stays_anywhere() -> Result<()> {
     let stages = format!(
         "RUN --mount=type=secret,id=file --mount=type=secret,id=file,target=/etc/deep/token --mount=type=secret,id=env,env=TOKEN \
          --mount=type=ssh test -S $SSH_AUTH_SOCK && grep -q {MARK}-file /run/secrets/file /etc/deep/token && \
-         test \"$TOKEN\" = {MARK0}-env && wc -c < /run/secrets/file > /length\n\
+         test \"$TOKEN\" = {MARK}-env && wc -c < /run/secrets/file > /length\n\
          RUN --mount=type=secret,id=file --mount=type=secret,id=env,env=TOKEN ls /run/secrets /etc/deep > /seen 2>&1; \
          mkdir -p /run/secrets/own; echo kept > /run/secrets/own/f\n\
          FROM base AS later\nRUN env > /env; ls -R /run > /run-list 2>&1 || true\n\
          FROM scratch\nADD {url}/x/auth/f /f\nCOPY --from=0 /length /seen /run /out/\nCOPY --from=later /env /run-list /later/\n",
-        MARK0 = MARK,
     );
     // The command itself must not name what it compares with, as history keeps commands.
     let stages = stages

@@ -14,7 +14,7 @@ fn sources(folder: &Path, root: &Path, all: &mut Vec<(String, String)>) -> Resul
             if !name.starts_with('.') && name != "target" && name != "node_modules" {
                 sources(&entry.path(), root, all)?;
             }
-        } else if name.ends_with(".rs") {
+        } else if Path::new(&name).extension().is_some_and(|end| end == "rs") {
             let path = entry.path().strip_prefix(root)?.display().to_string();
             all.push((path, fs::read_to_string(entry.path())?));
         }

@@ -109,13 +109,12 @@ fn slipway(job: &Job<'_>) -> Result<Outcome> {
 fn peer(name: &str, job: &Job<'_>) -> Result<Outcome> {
     let (tree, config) = (job.place.join("peer.tar"), job.place.join("peer.json"));
     // Without cargo where `cargo xtask conformance` started this.
-    let mut command = match std::env::var_os("SLIPWAY_XTASK") {
-        Some(program) => Command::new(program),
-        None => {
-            let mut cargo = Command::new(env!("CARGO"));
-            cargo.arg("xtask");
-            cargo
-        }
+    let mut command = if let Some(program) = std::env::var_os("SLIPWAY_XTASK") {
+        Command::new(program)
+    } else {
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.arg("xtask");
+        cargo
     };
     let words: Vec<OsString> = vec![
         "peers".into(),

@@ -59,7 +59,7 @@ impl Case {
         let text = |file: &str| fs::read_to_string(folder.join(file)).ok();
         let flags = text("flags").unwrap_or_default().split_whitespace().map(ToOwned::to_owned).collect();
         let fails = text("fails").map(|words| words.trim().to_owned());
-        Self { name, folder, flags, fails }
+        Self { name, folder, fails, flags }
     }
 
     /// Whether a registry must have the bases.

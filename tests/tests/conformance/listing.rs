@@ -83,11 +83,10 @@ pub(crate) fn without_base(text: &str, base: &str) -> String {
     let brought: BTreeSet<&str> = base.lines().filter(file).collect();
     let kept: BTreeSet<&str> = text.lines().map(unclamped).collect();
     let paths: BTreeSet<&str> = text.lines().filter_map(|line| line.split(": ").next()).collect();
-    let mut result: String = text
-        .lines()
-        .filter(|line| !brought.contains(unclamped(line)))
-        .map(|line| format!("{line}\n"))
-        .collect();
+    let mut result = String::new();
+    for line in text.lines().filter(|line| !brought.contains(unclamped(line))) {
+        let _ = writeln!(result, "{line}");
+    }
     let gone = brought.iter().filter(|line| !kept.contains(*line)).filter_map(|line| line.split(": ").next());
     for path in gone.filter(|path| !paths.contains(path)) {
         let _ = writeln!(result, "gone: {path}");
