@@ -62,7 +62,8 @@ fn long_test(name: &str) -> Command {
     let mut command = Command::new("cargo");
     command
         .current_dir(folders::checkout())
-        .args(["test", "--locked", "--package=slipway-cli", "--test", name])
+        // With the workspace's features, so that dependencies are not compiled once more.
+        .args(["test", "--locked", "--workspace", "--test", name])
         .args(["--", "--nocapture", "--test-threads=1"]);
     command
 }
