@@ -59,9 +59,11 @@ pub(crate) fn run(access: &Access) -> Result<()> {
         bail!("{} of {} cases failed: {}", failed.len(), CASES.len(), failed.join(", "));
     }
     install::install(access)?;
-    let start = Instant::now();
-    install::Helm::new(access)?.test()?;
-    println!("   ok      helm test builds an image ({:.1} s)", start.elapsed().as_secs_f64());
+    suites(access)
+}
+
+/// Runs the suites on an installed Slipway. One that fails does not stop the others: one run shows all that is wrong.
+fn suites(access: &Access) -> Result<()> {
     let crane = parts::CRANE.ensure()?.join("crane");
     let tests = |name: &str| {
         let mut cargo = Command::new("cargo");
@@ -69,21 +71,41 @@ pub(crate) fn run(access: &Access) -> Result<()> {
             .current_dir(folders::checkout())
             // With the workspace's features, so that dependencies are not compiled once more.
             .args(["test", "--quiet", "--locked", "--workspace", "--features", "slipway-tests/cluster"])
-            .args(["--test", name, "--", "--test-threads=4"]);
+            .args(["--test", name, "--", "--test-threads=4"])
+            .env("SLIPWAY_CRANE", &crane);
         cargo
     };
+    let mut failed = Vec::new();
+    let mut suite = |name: &str, run: &dyn Fn() -> Result<()>| {
+        let start = Instant::now();
+        let outcome = run();
+        let seconds = start.elapsed().as_secs_f64();
+        match outcome {
+            Ok(()) => println!("   ok      {name} ({seconds:.1} s)"),
+            Err(error) => {
+                println!("   FAILED  {name} ({seconds:.1} s)\n{error:#}");
+                failed.push(name.to_owned());
+            }
+        }
+    };
+    suite("helm test builds an image", &|| install::Helm::new(access)?.test().map(drop));
     // Cases that need a base image were left out of the unit tests.
-    conformance::short(access)?;
-    readers::short(access)?;
-    tests("caches").env("SLIPWAY_TEST_REGISTRY", access.registry()).env("SLIPWAY_CRANE", &crane).run()?;
-    seeds::short(access)?;
-    tests("cluster")
-        .env("KUBECONFIG", access.kubeconfig())
-        .env("SLIPWAY_E2E_REGISTRY", access.registry())
-        .env("SLIPWAY_E2E_PRIVATE_REGISTRY", access.private_registry().unwrap_or_default())
-        .env("SLIPWAY_KUBECTL", access.kubectl_program())
-        .env("SLIPWAY_CRANE", crane)
-        .run()
+    suite("conformance", &|| conformance::short(access));
+    suite("readers", &|| readers::short(access));
+    suite("caches", &|| tests("caches").env("SLIPWAY_TEST_REGISTRY", access.registry()).run());
+    suite("seeds", &|| seeds::short(access));
+    suite("builds in pods", &|| {
+        tests("cluster")
+            .env("KUBECONFIG", access.kubeconfig())
+            .env("SLIPWAY_E2E_REGISTRY", access.registry())
+            .env("SLIPWAY_E2E_PRIVATE_REGISTRY", access.private_registry().unwrap_or_default())
+            .env("SLIPWAY_KUBECTL", access.kubectl_program())
+            .run()
+    });
+    if !failed.is_empty() {
+        bail!("failed: {}", failed.join(", "));
+    }
+    Ok(())
 }
 
 /// Lends a namespace of its own to `work`.

@@ -1,8 +1,11 @@
 //! The chart on a cluster, with images built from this checkout.
 
-use std::{path::PathBuf, process::Command};
+use std::{
+    path::PathBuf,
+    process::{Command, Stdio},
+};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 
 use crate::{
     chart,
@@ -55,17 +58,27 @@ impl<'a> Helm<'a> {
 
     /// Runs a command on the release and returns what helm printed.
     pub(crate) fn run(&self, verb: &[&str], words: &[&str]) -> Result<String> {
-        Command::new(&self.program)
+        self.command(verb, words).text()
+    }
+
+    fn command(&self, verb: &[&str], words: &[&str]) -> Command {
+        let mut command = Command::new(&self.program);
+        command
+            .stdin(Stdio::null())
             .env("KUBECONFIG", self.access.kubeconfig())
             .args(verb)
             .args(["--namespace", NAMESPACE])
-            .args(words)
-            .text()
+            .args(words);
+        command
     }
 
-    /// Runs `helm test`, which must have built an image, and returns what it printed.
+    /// Runs `helm test`, which must have built an image, and returns what it printed. Helm tells what the pods of a test
+    /// said in its own log, on standard error.
     pub(crate) fn test(&self) -> Result<String> {
-        let said = self.run(&["test", RELEASE], &["--timeout", "6m"])?;
+        let output = self.command(&["test", RELEASE], &["--timeout", "6m"]).output().context("helm")?;
+        let said =
+            [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
+        ensure!(output.status.success(), "helm test failed: {said}");
         ensure!(said.contains("made sha256:"), "helm test built nothing: {said}");
         Ok(said)
     }
