@@ -45,7 +45,7 @@ pub(crate) fn build(registry: &str, place: &Path) -> Result<Vec<Image>> {
             };
             folders::make(&image.place)?;
             let output = |kind: &str, path: &Path| format!("type={kind},dest={},{options}", path.display());
-            Command::new(folders::checkout().join("target/debug/slipway"))
+            Command::new(folders::target().join("debug/slipway"))
                 .args(["build", "--progress", "plain", "--push", "--tag", &image.reference(), "--root"])
                 .arg(place.join("store"))
                 .args([
