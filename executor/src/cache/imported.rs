@@ -160,8 +160,10 @@ impl Imported {
         let parent_layer = parent.and_then(|parent| self.layers.get(parent));
         let below = parent_layer.map_or_else(|| step.base.clone(), |layer| layer.id.to_string());
         let base = parent_layer.map_or_else(|| step.base.clone(), |layer| layer.base.clone());
-        // The name says all that the tree is made of, so whoever imports it gives it the same name.
-        let id = LayerId::step(Digest::of(format!("imported layer\n{below}\n{}", step.diff_id)));
+        // The name says all that the tree is made of, so whoever imports it gives it the same name. The time is in it since
+        // a RUN and the COPY of what it made may be the same layer on the same image, made at two times.
+        let id =
+            LayerId::step(Digest::of(format!("imported layer\n{below}\n{}\n{}", step.diff_id, step.created)));
         let number = self.layers.len();
         for key in step.keys.iter().chain(step.content.as_ref().map(|content| &content.key)) {
             self.by_key.entry(*key).or_default().push(number);
@@ -302,6 +304,18 @@ mod tests {
         let two = Imported::new(&[source(vec![step("a", None), step("b", Some(0))])]);
         let id = |all: &Imported| all.chain(&Digest::of("b"), "", 2).expect("a chain")[1].0;
         assert_eq!(id(&one), id(&two));
+    }
+
+    #[test]
+    fn the_same_layer_made_at_two_times_keeps_both() {
+        let late = Timestamp::from_second(9).expect("a time");
+        let copied = Step { keys: vec![Digest::of("copy")], created: late, ..step("a", None) };
+        let all = Imported::new(&[source(vec![step("a", None), copied])]);
+        let of = |key: &str| all.find(&Digest::of(key), "").expect("there");
+        let (run, copy) = (of("a"), of("copy"));
+        assert_ne!(run.0, copy.0);
+        assert_eq!(all.record(&run.0).map(|record| record.created), Some(Timestamp::UNIX_EPOCH));
+        assert_eq!(all.record(&copy.0).map(|record| record.created), Some(late));
     }
 
     #[test]
