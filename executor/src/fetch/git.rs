@@ -297,6 +297,9 @@ fn plain_modes(directory: &Path) -> std::io::Result<()> {
 const HELPER: &str =
     r#"!f() { printf 'username=%s\npassword=%s\n' "$SLIPWAY_GIT_USERNAME" "$SLIPWAY_GIT_PASSWORD"; }; f"#;
 
+/// Names git the file with the authorities that it trusts.
+const AUTHORITIES: &str = "GIT_SSL_CAINFO";
+
 /// Runs git and returns what it prints. Only network protocols, no prompts, no configuration of the machine.
 async fn git(
     source: &Source,
@@ -323,7 +326,8 @@ async fn git(
     }
     let mut settings: Vec<(String, String)> = Vec::new();
     if let Some(bundle) = trust::bundle() {
-        settings.push(("http.sslCAInfo".to_owned(), bundle.display().to_string()));
+        // Not a setting: the variable counts more than `http.sslCAInfo`, and may be set on this machine.
+        command.env(AUTHORITIES, bundle);
     }
     let mut ssh = "ssh -o BatchMode=yes".to_owned();
     if let Some(folder) = &credentials.0 {
@@ -339,7 +343,7 @@ async fn git(
             command.env("SLIPWAY_GIT_USERNAME", user).env("SLIPWAY_GIT_PASSWORD", password);
         }
         if folder.join("ca.crt").exists() {
-            settings.push(("http.sslCAInfo".to_owned(), folder.join("ca.crt").display().to_string()));
+            command.env(AUTHORITIES, folder.join("ca.crt"));
         }
         if folder.join("identity").exists() {
             ssh = format!("{ssh} -o IdentitiesOnly=yes -i {}", quote(&folder.join("identity")));
