@@ -111,7 +111,7 @@ dockerfile:
   inline: |
     FROM busybox AS work
     RUN date +%s%N > /stamp
-    RUN sleep 6; cp /stamp /second
+    RUN sleep 25; cp /stamp /second
 images: [{name: REPO/torn}]
 ",
     )?;
