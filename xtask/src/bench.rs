@@ -35,10 +35,7 @@ pub(crate) fn run(access: &Access, options: &Options) -> Result<()> {
     }
     let tool = images::push_tool(access)?;
     let namespace = format!("slipway-bench-{}", std::process::id());
-    let labels = json!({"pod-security.kubernetes.io/enforce": "baseline"});
-    let object =
-        json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": labels}});
-    access.create(&object, &[])?;
+    access.create_baseline_namespace(&namespace)?;
     let bed = Bed { access, namespace, tool };
     let outcome = bed.measure(options.runs);
     access.kubectl(["delete", "namespace", &bed.namespace, "--wait=false"])?;

@@ -63,9 +63,7 @@ pub(crate) fn run(access: &Access, options: &Options) -> Result<()> {
     }
     let crane = parts::CRANE.ensure()?.join("crane");
     let bed = Bed { access, crane, namespace: format!("slipway-chaos-{}", std::process::id()) };
-    let labels = json!({"pod-security.kubernetes.io/enforce": "baseline"});
-    let object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": bed.namespace, "labels": labels}});
-    access.create(&object, &[])?;
+    access.create_baseline_namespace(&bed.namespace)?;
     let outcome = bed.all(options);
     if outcome.is_ok() {
         access.kubectl(["delete", "namespace", &bed.namespace, "--wait=false"])?;

@@ -22,11 +22,8 @@ pub(crate) fn run(access: &Access) -> Result<()> {
     bases::ensure(access, &["busybox", "debian"])?;
     let images = images::push(access)?;
     let helm = Helm::new(access)?;
-    let labels = json!({"pod-security.kubernetes.io/enforce": "baseline"});
-    let namespace =
-        json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": BUILDS, "labels": labels}});
     access.kubectl(["delete", "namespace", BUILDS, "--ignore-not-found", "--wait=true"])?;
-    access.create(&namespace, &[])?;
+    access.create_baseline_namespace(BUILDS)?;
     let test = format!("test.namespace={BUILDS}");
 
     say("install");

@@ -22,9 +22,7 @@ pub(crate) fn run(access: &Access) -> Result<()> {
     say("installing the chart, with operator and executor images that slipway builds now");
     install::install(access)?;
     if access.kubectl(["get", "namespace", NAMESPACE]).is_err() {
-        let labels = json!({"pod-security.kubernetes.io/enforce": "baseline"});
-        let object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": labels}});
-        access.create(&object, &[])?;
+        access.create_baseline_namespace(NAMESPACE)?;
     }
     say(&format!("kubectl apply --namespace {NAMESPACE} --filename {EXAMPLE}"));
     let file = folders::checkout().join(EXAMPLE);

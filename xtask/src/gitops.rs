@@ -38,11 +38,7 @@ pub(crate) fn run(access: &Access, options: &install::Options) -> Result<()> {
         access.kubectl(["apply", "--server-side", "--filename", &file.to_string_lossy()])?;
     }
     access.kubectl(["delete", "namespace", NAMESPACE, "--ignore-not-found", "--wait=true"])?;
-    let labels = json!({"pod-security.kubernetes.io/enforce": "baseline"});
-    access.create(
-        &json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": labels}}),
-        &[],
-    )?;
+    access.create_baseline_namespace(NAMESPACE)?;
     let state = folders::cache()?.join("gitops");
     folders::make(&state)?;
     let controller = controller(access, &state)?;

@@ -32,11 +32,7 @@ pub(crate) fn run(access: &Access, options: &install::Options) -> Result<()> {
     let program = debian::program("prometheus", "prometheus")?;
     options.ensure(access)?;
     access.kubectl(["delete", "namespace", NAMESPACE, "--ignore-not-found", "--wait=true"])?;
-    let labels = json!({"pod-security.kubernetes.io/enforce": "baseline"});
-    access.create(
-        &json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": labels}}),
-        &[],
-    )?;
+    access.create_baseline_namespace(NAMESPACE)?;
     let state = folders::cache()?.join("monitoring");
     if state.exists() {
         std::fs::remove_dir_all(&state).context("failed to delete what an earlier run left")?;

@@ -96,6 +96,14 @@ impl Access {
         self.feed(&[&["create", "--filename=-"], options].concat(), &object.to_string())
     }
 
+    /// Creates a namespace that enforces PodSecurity `baseline`, the floor for building with RUN.
+    pub(crate) fn create_baseline_namespace(&self, name: &str) -> Result<()> {
+        let labels = serde_json::json!({"pod-security.kubernetes.io/enforce": "baseline"});
+        let metadata = serde_json::json!({"name": name, "labels": labels});
+        let namespace = serde_json::json!({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata});
+        self.create(&namespace, &[]).map(drop)
+    }
+
     /// Runs kubectl with a text on its standard input, and returns what it printed.
     pub(crate) fn feed(&self, words: &[&str], input: &str) -> Result<String> {
         let mut kubectl = self
