@@ -27,6 +27,13 @@ pub(super) struct Caches {
     pub(super) to: Vec<CacheTo>,
 }
 
+impl Caches {
+    /// Tells whether one of them is written from packed layers in the store.
+    pub(super) fn needs_blobs(&self) -> bool {
+        self.to.iter().any(|cache| matches!(cache.target, Target::Folder { .. }))
+    }
+}
+
 /// Reads the flags.
 pub(super) fn read(args: &Args, request: &Request) -> anyhow::Result<Caches> {
     let mut caches = Caches::default();

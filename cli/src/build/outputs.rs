@@ -67,6 +67,11 @@ pub(super) fn read(args: &Args, platforms: &[Platform]) -> anyhow::Result<Output
 }
 
 impl Outputs {
+    /// Tells whether packed layers go nowhere but to registries.
+    pub(super) fn only_pushed(&self) -> bool {
+        self.push && !self.exports.iter().any(Export::needs_blobs)
+    }
+
     /// Returns the folder of an output of plain files for a platform; empty for the output itself.
     pub(super) fn folder(&self, platform: &Platform, platforms: usize) -> String {
         if self.split.unwrap_or(platforms > 1) { platform.folder() } else { String::new() }

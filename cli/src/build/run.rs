@@ -128,7 +128,8 @@ fn build(
             .with_imported(&imported);
     let mut shape = outputs.shape;
     shape.clamp = request.source_date_epoch.filter(|_| outputs.rewrite_timestamp);
-    let forms = Forms::new(store, shape).with_imported(&images);
+    let only_pushed = outputs.only_pushed() && !caches.needs_blobs();
+    let forms = Forms::new(store, shape).with_imported(&images).only_pushed(only_pushed);
     let publisher = Publisher::new(
         &graph,
         store,

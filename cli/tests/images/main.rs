@@ -9,3 +9,4 @@ mod layouts;
 mod live;
 mod platforms;
 mod push;
+mod stream;

@@ -2,9 +2,11 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File};
+use std::io::Write;
 use std::num::NonZero;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use slipway_oci::Digest;
 use slipway_oci::compress::{Compression, Format, LayerWriter};
 use slipway_oci::media::{Flavour, layer_format};
 use slipway_store::{Form, LayerId, Need, Store};
@@ -65,6 +67,8 @@ pub struct Forms<'a> {
     shape: Shape,
     /// Take only blobs that are packed in this very way.
     strict: bool,
+    /// Blobs only go to registries.
+    only_pushed: bool,
     images: Option<&'a PulledImages<'a>>,
     slots: Mutex<HashMap<LayerId, Slot>>,
 }
@@ -72,7 +76,7 @@ pub struct Forms<'a> {
 impl<'a> Forms<'a> {
     /// Makes forms of one shape.
     pub fn new(store: &'a Store, shape: Shape) -> Self {
-        Self { store, shape, strict: false, images: None, slots: Mutex::default() }
+        Self { store, shape, strict: false, only_pushed: false, images: None, slots: Mutex::default() }
     }
 
     /// Knows layers that were imported: their blobs are taken as they are, wherever they lie.
@@ -85,6 +89,13 @@ impl<'a> Forms<'a> {
     #[must_use]
     pub fn strict(self, strict: bool) -> Self {
         Self { strict, ..self }
+    }
+
+    /// Knows that blobs only go to registries, so that none need lie in the store: what is missing at a registry is packed
+    /// again from the layer's files.
+    #[must_use]
+    pub fn only_pushed(self, only_pushed: bool) -> Self {
+        Self { only_pushed, ..self }
     }
 
     /// Returns the shape.
@@ -127,8 +138,18 @@ impl<'a> Forms<'a> {
 
     /// Returns a layer's form; its blob is in the store.
     ///
-    /// The blob of an imported one may be elsewhere still.
+    /// The blob of an imported one may be elsewhere still, and any that is [only pushed](Forms::only_pushed).
     pub fn get(&self, layer: &LayerId, stage: &str) -> Result<Form, AssembleError> {
+        self.get_or_send(layer, stage, || None)
+    }
+
+    /// As [`Forms::get`], with a way to bring a layer that was never packed to where its blob belongs, past the store.
+    pub(super) fn get_or_send(
+        &self,
+        layer: &LayerId,
+        stage: &str,
+        send: impl FnOnce() -> Option<Form>,
+    ) -> Result<Form, AssembleError> {
         if let Some(form) = self.imported(layer) {
             return Ok(form);
         }
@@ -140,15 +161,33 @@ impl<'a> Forms<'a> {
         }
         let name = self.shape.name();
         let form = match self.store.form(layer, &name)? {
-            Some(form) if self.store.hold_blob(&form.blob)? && self.is_whole(&form) => form,
+            Some(form) if (self.store.hold_blob(&form.blob)? && self.is_whole(&form)) || self.only_pushed => {
+                form
+            }
             _ => {
-                let form = self.make_with_room(layer, stage)?;
+                let sent = if self.only_pushed { send() } else { None };
+                let form = sent.map_or_else(|| self.make_with_room(layer, stage), Ok)?;
                 self.store.put_form(layer, &name, &form)?;
                 form
             }
         };
         *slot = Some(form.clone());
         Ok(form)
+    }
+
+    /// Returns the layer that a blob was packed from.
+    pub(super) fn layer_of(&self, blob: &Digest) -> Option<LayerId> {
+        let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_it = |slot: &Slot| {
+            let form = slot.lock().unwrap_or_else(PoisonError::into_inner);
+            form.as_ref().is_some_and(|form| form.blob == *blob)
+        };
+        slots.iter().find_map(|(layer, slot)| is_it(slot).then_some(*layer))
+    }
+
+    /// Packs a layer into the store, whether or not its form is known.
+    pub(super) fn bring(&self, layer: &LayerId, stage: &str) -> Result<Form, AssembleError> {
+        self.make_with_room(layer, stage)
     }
 
     /// Tells whether a blob is as long as it was; one that is not is no blob.
@@ -179,11 +218,15 @@ impl<'a> Forms<'a> {
     fn make(&self, layer: &LayerId, stage: &str) -> Result<Form, AssembleError> {
         let temporary = self.store.temporary()?;
         let failed = |source| AssembleError::Output { path: temporary.display().to_string(), source };
-        let result = self.write(layer, stage, &temporary);
+        let file = File::create(&temporary).map_err(failed)?;
+        let result = self.pack(layer, stage, file).map_err(|error| match error {
+            AssembleError::Output { source, .. } => failed(source),
+            other => other,
+        });
         if result.is_err() {
             let _ = fs::remove_file(&temporary);
         }
-        let form = result?;
+        let (_, form) = result?;
         if self.store.has_blob(&form.blob) {
             fs::remove_file(&temporary).map_err(failed)?;
         } else {
@@ -193,21 +236,21 @@ impl<'a> Forms<'a> {
         Ok(form)
     }
 
-    fn write(
+    /// Packs a layer into `out`.
+    pub(super) fn pack<W: Write + Send + 'static>(
         &self,
         layer: &LayerId,
         stage: &str,
-        temporary: &std::path::Path,
-    ) -> Result<Form, AssembleError> {
-        let failed = |source| AssembleError::Output { path: temporary.display().to_string(), source };
-        let file = File::create(temporary).map_err(failed)?;
+        out: W,
+    ) -> Result<(W, Form), AssembleError> {
         let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
-        let out = LayerWriter::new(file, self.shape.compression, threads);
+        let out = LayerWriter::new(out, self.shape.compression, threads);
         let options = Options { clamp: self.shape.clamp };
         let archive = |source| AssembleError::Archive { stage: stage.to_owned(), source };
         let (out, _) = layer::write(&self.store.layer_path(layer), out, &options).map_err(archive)?;
-        let (_, digests) = out.finish().map_err(failed)?;
+        let failed = |source| AssembleError::Output { path: String::new(), source };
+        let (out, digests) = out.finish().map_err(failed)?;
         let media_type = Flavour::Oci.layer(self.shape.compression.format()).to_owned();
-        Ok(Form { diff_id: digests.diff_id, blob: digests.digest, size: digests.size, media_type })
+        Ok((out, Form { diff_id: digests.diff_id, blob: digests.digest, size: digests.size, media_type }))
     }
 }

@@ -6,6 +6,7 @@ pub mod export;
 pub mod forms;
 pub mod image;
 pub mod publish;
+mod stream;
 
 use slipway_oci::Digest;
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use slipway_graph::ir::{Base, Graph, StageId};
 use slipway_oci::{Descriptor, Digest, Reference, media};
-use slipway_registry::{Pushed, Registry, Source};
+use slipway_registry::{Pushed, Registry, Source, What};
 use slipway_store::{LayerId, Store};
 use tokio::runtime::Handle;
 
@@ -19,8 +19,13 @@ use crate::event::{Event, Events};
 use crate::images::PulledImages;
 use crate::local::Follower;
 
+mod ahead;
+
 /// How many layers are packed at once: each is packed by as many threads as there are processors.
 const PACKERS: usize = 2;
+
+/// One upload at a time of a blob to a repository.
+type Turn = Arc<tokio::sync::Mutex<()>>;
 
 /// Packs and uploads layers while the build goes on.
 pub struct Publisher<'a> {
@@ -41,6 +46,8 @@ pub struct Publisher<'a> {
     incoming: Mutex<Receiver<(StageId, LayerId)>>,
     /// What is known to be in a repository: by its name and the blob's digest.
     there: Mutex<HashSet<(String, Digest)>>,
+    /// Whose turn it is to bring a blob into a repository.
+    turns: Mutex<HashMap<(String, Digest), Turn>>,
 }
 
 /// An image that goes to a registry or elsewhere.
@@ -93,6 +100,7 @@ impl<'a> Publisher<'a> {
             queue: Mutex::new(Some(sender)),
             incoming: Mutex::new(receiver),
             there: Mutex::default(),
+            turns: Mutex::default(),
         }
     }
 
@@ -120,64 +128,6 @@ impl<'a> Publisher<'a> {
         })
     }
 
-    fn pack(&self) {
-        loop {
-            let next = self.incoming.lock().unwrap_or_else(PoisonError::into_inner).recv();
-            let Ok((stage, layer)) = next else { return };
-            let name = self.graph.stages.get(stage.0).map_or("", |stage| stage.name.as_str());
-            if self.forms.must_wait_for(&layer) {
-                continue;
-            }
-            let form = match self.forms.get(&layer, name) {
-                Ok(form) => form,
-                Err(error) => {
-                    tracing::warn!(%layer, %error, "cannot pack a layer ahead");
-                    continue;
-                }
-            };
-            let descriptor = Descriptor::new(form.media_type, form.blob, form.size);
-            let images: Vec<Reference> = self.wanted.get(&stage).cloned().unwrap_or_default();
-            let (origin, base) = if images.is_empty() { (vec![], vec![]) } else { self.base_at_hand(stage) };
-            for repository in &images {
-                for blob in std::iter::once(&descriptor).chain(&base) {
-                    self.upload_ahead(repository, blob, &origin);
-                }
-            }
-            for repository in self.cached.get(&stage).into_iter().flatten() {
-                self.upload_ahead(repository, &descriptor, &images);
-            }
-        }
-    }
-
-    fn upload_ahead(&self, repository: &Reference, blob: &Descriptor, from: &[Reference]) {
-        let imported = self.imported_from(&blob.digest);
-        let from: Vec<Reference> = from.iter().chain(&imported).cloned().collect();
-        match self.remotes.block_on(self.upload(repository, blob, &from)) {
-            // An imported layer need not come by here; it is fetched at the end if nobody has it.
-            Err(error) if imported.is_empty() => {
-                tracing::warn!(%repository, %error, "cannot upload a layer ahead");
-            }
-            _ => {}
-        }
-    }
-
-    /// Returns the repository that an imported layer comes from.
-    fn imported_from(&self, blob: &Digest) -> Vec<Reference> {
-        let layer = self.images.imported_as(blob);
-        layer.and_then(|layer| layer.place.repository()).cloned().into_iter().collect()
-    }
-
-    /// Returns the base's layers that are in the store, so that they need not wait for the build's end, and where they are
-    /// from.
-    fn base_at_hand(&self, stage: StageId) -> (Vec<Reference>, Vec<Descriptor>) {
-        let Some(Base::Image(image)) = lineage(self.graph, stage).first().map(|first| first.base) else {
-            return (vec![], vec![]);
-        };
-        let layers = self.images.manifest(image).map(|manifest| manifest.layers).unwrap_or_default();
-        let here = layers.into_iter().filter(|layer| self.store.has_blob(&layer.digest)).collect();
-        (self.images.reference(image).into_iter().collect(), here)
-    }
-
     /// Brings a blob of the store into a repository.
     async fn upload(
         &self,
@@ -185,27 +135,53 @@ impl<'a> Publisher<'a> {
         blob: &Descriptor,
         from: &[Reference],
     ) -> Result<(), slipway_registry::Error> {
+        if self.store.has_blob(&blob.digest) {
+            self.upload_from(repository, blob, &self.store.blob_path(&blob.digest), from).await
+        } else {
+            self.upload_from(repository, blob, &NotHere, from).await
+        }
+    }
+
+    /// Brings a blob into a repository, unless it is known to be there.
+    async fn upload_from(
+        &self,
+        repository: &Reference,
+        blob: &Descriptor,
+        source: &dyn Source,
+        from: &[Reference],
+    ) -> Result<(), slipway_registry::Error> {
         let place = (repository.name(), blob.digest);
+        // Two layers with the same bytes: the second finds it there, and says nothing.
+        let turn = self
+            .turns
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .entry(place.clone())
+            .or_default()
+            .clone();
+        let _turn = turn.lock().await;
         if self.there.lock().unwrap_or_else(PoisonError::into_inner).contains(&place) {
             return Ok(());
         }
         // Whichever repository has it already can lend it.
         let mut from = from.to_vec();
         from.extend(self.repositories_with(&blob.digest));
-        let pushed = if self.store.has_blob(&blob.digest) {
-            self.registry.push_blob(repository, blob, &self.store.blob_path(&blob.digest), &from).await?
-        } else {
-            self.registry.push_blob(repository, blob, &NotHere, &from).await?
-        };
+        let pushed = self.registry.push_blob(repository, blob, source, &from).await?;
+        self.is_there(repository, blob, &pushed);
+        Ok(())
+    }
+
+    /// Remembers that a repository has a blob, and tells of it once.
+    fn is_there(&self, repository: &Reference, blob: &Descriptor, pushed: &Pushed) {
         let how = match pushed {
             Pushed::Existed => "exists",
             Pushed::Mounted(_) => "mounted",
             Pushed::Uploaded => "uploaded",
         };
+        let place = (repository.name(), blob.digest);
         if self.there.lock().unwrap_or_else(PoisonError::into_inner).insert(place) {
             self.told(repository, &blob.digest.to_string(), how, blob.size);
         }
-        Ok(())
     }
 
     /// Returns the repositories that are known to have a blob.
@@ -259,6 +235,11 @@ impl<'a> Publisher<'a> {
                     self.remotes.block_on(self.upload(repository, layer, &[]))?;
                 }
                 _ if was_here && !is_here => return Err(AssembleError::Damaged { digest: layer.digest }),
+                // It was only asked for, there being nothing to send.
+                _ if matches!(error.what, What::Local(_)) => match self.forms.layer_of(&layer.digest) {
+                    Some(ours) => self.send_again(repository, layer, &ours)?,
+                    None => return Err(error.into()),
+                },
                 _ => return Err(error.into()),
             }
         }
