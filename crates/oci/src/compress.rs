@@ -5,6 +5,7 @@
 //! cut into writes. [`Decoder`] reads what others made. Neither knows what is inside the stream.
 
 mod decode;
+mod guess;
 mod gzip;
 mod layer;
 mod zstandard;

@@ -45,7 +45,8 @@ impl Shape {
         Self { compression, clamp: None }
     }
 
-    /// Returns the name under which the store keeps the form. The first number is the version of our archive writer.
+    /// Returns the name under which the store keeps the form. The first number is the version of our archive writer
+    /// and compressor: who changes their bytes counts it up.
     pub(crate) fn name(&self) -> String {
         let packed = match self.compression {
             Compression::None => "none".to_owned(),
@@ -53,8 +54,8 @@ impl Shape {
             Compression::Zstd(level) => format!("zstd{level}"),
         };
         match self.clamp {
-            None => format!("1-{packed}"),
-            Some(clamp) => format!("1-{packed}-{clamp}"),
+            None => format!("2-{packed}"),
+            Some(clamp) => format!("2-{packed}-{clamp}"),
         }
     }
 }

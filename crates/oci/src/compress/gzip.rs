@@ -2,11 +2,14 @@
 //!
 //! One gzip member with one deflate stream: every block is compressed on its own, with the end of the block before it as
 //! dictionary, and ends on a byte boundary (a sync flush); an empty last block closes the stream. Every reader takes it for
-//! an ordinary gzip file, and it is within a per mille of the size that one compressor would make.
+//! an ordinary gzip file, and it is within a per mille of the size that one compressor would make. What will not become
+//! smaller is stored as it is, which costs next to nothing.
 
 use std::io;
 
 use flate2::{Compress, Crc, FlushCompress, Status};
+
+use super::guess::is_incompressible;
 
 /// How much input makes a block. Part of what the bytes depend on: changing it changes every gzip layer's digest.
 pub(super) const BLOCK: usize = 256 << 10;
@@ -38,6 +41,11 @@ impl Packer {
 
     /// Compresses a block that follows `before`.
     pub(super) fn pack(&self, block: &[u8], before: &[u8]) -> io::Result<Packed> {
+        let mut crc = Crc::new();
+        crc.update(block);
+        if self.level.level() > 0 && is_incompressible(block) {
+            return Ok(Packed { bytes: stored(block), crc });
+        }
         // A compressor for each block: one that was used before finds other matches, even after a reset.
         let mut deflate = Compress::new(self.level, false);
         // Without matches there is nothing to look back for.
@@ -45,8 +53,6 @@ impl Packer {
             let window = &before[before.len().saturating_sub(WINDOW)..];
             deflate.set_dictionary(window).map_err(io::Error::other)?;
         }
-        let mut crc = Crc::new();
-        crc.update(block);
         let mut bytes = Vec::with_capacity(block.len() / 2 + 64);
         loop {
             let taken = deflate.total_in() as usize;
@@ -60,6 +66,21 @@ impl Packer {
             bytes.reserve(block.len() / 4 + 64);
         }
     }
+}
+
+/// Returns blocks that hold the input as it is.
+fn stored(block: &[u8]) -> Vec<u8> {
+    const LARGEST: usize = 0xffff;
+    let mut bytes = Vec::with_capacity(block.len() + 5 * block.len().div_ceil(LARGEST));
+    for part in block.chunks(LARGEST) {
+        let size = part.len() as u16;
+        // Not the last block, and of the kind that is stored.
+        bytes.push(0);
+        bytes.extend(size.to_le_bytes());
+        bytes.extend((!size).to_le_bytes());
+        bytes.extend_from_slice(part);
+    }
+    bytes
 }
 
 /// Returns what ends the file: the last block, the checksum and the size of the input.

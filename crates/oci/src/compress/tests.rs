@@ -95,6 +95,27 @@ fn the_dictionary_makes_blocks_as_small_as_one_stream() {
 }
 
 #[test]
+fn what_does_not_compress_is_stored() {
+    // Text, then noise, then the text again: blocks of both kinds follow each other.
+    let mut state = 5_u64;
+    let noise = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (state >> 56) as u8
+    });
+    let noise: Vec<u8> = noise.take(3 * gzip::BLOCK + 12_345).collect();
+    let text = text(2 * gzip::BLOCK);
+    let data = [&text[..], &noise, &text].concat();
+    let (packed, digests) = pack(&data, Compression::GZIP, 2, 65_536);
+    assert!(digests.size < (noise.len() + text.len()) as u64 + 1000);
+    let mut back = vec![];
+    Decoder::new(&packed[..], Limits::default()).unwrap().read_to_end(&mut back).unwrap();
+    assert!(back == data);
+    let (alone, _) = pack(&noise, Compression::GZIP, 2, 65_536);
+    let headers = alone.len() - noise.len();
+    assert!(headers < 200, "{headers} bytes more than nothing");
+}
+
+#[test]
 fn a_failing_output_is_reported() {
     struct Full(usize);
     impl Write for Full {
