@@ -122,18 +122,14 @@ impl Replay {
         let (send, receive) = mpsc::channel(QUEUE);
         tokio::task::spawn_blocking(move || {
             loop {
-                let mut piece = vec![0; PIECE];
-                let read = match reader.read(&mut piece) {
-                    Ok(0) => return,
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                    other => other,
-                };
-                let piece = read.map(|count| {
-                    piece.truncate(count);
-                    Bytes::from(piece)
-                });
-                let failed = piece.is_err();
-                if send.blocking_send(piece).is_err() || failed {
+                // Full pieces: what is kept of them counts by its length, and takes their room.
+                let mut piece = Vec::with_capacity(PIECE);
+                let read = (&mut reader).take(PIECE as u64).read_to_end(&mut piece);
+                if matches!(read, Ok(0)) {
+                    return;
+                }
+                let failed = read.is_err();
+                if send.blocking_send(read.map(|_| Bytes::from(piece))).is_err() || failed {
                     return;
                 }
             }
