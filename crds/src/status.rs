@@ -25,6 +25,12 @@ pub struct ImageBuildStatus {
     /// When the next try begins, after one that failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_at: Option<Time>,
+    /// Since when the current try has a node. Time before that is waiting, and does not count for `spec.timeout`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub placed_at: Option<Time>,
+    /// Seconds of `spec.timeout` that earlier tries of the current build took: those with a node, pauses not counted.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub spent: f64,
     /// What started the current or last build.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub trigger: String,
@@ -200,6 +206,11 @@ pub struct ImagePlatform {
     pub digest: String,
     /// Its compressed size, for people.
     pub size: String,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // as serde calls it
+fn is_zero(seconds: &f64) -> bool {
+    *seconds <= 0.0
 }
 
 /// Where the time went, in seconds.

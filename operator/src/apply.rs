@@ -54,6 +54,15 @@ impl ApplyError {
         }
     }
 
+    /// Tells whether the namespace turns out to enforce PodSecurity `restricted`, which not every operator may read.
+    pub fn is_restricted(&self) -> bool {
+        matches!(
+            self,
+            Self::Create { source: kube::Error::Api(error), kind: "Pod", .. }
+                if error.code == 403 && error.message.contains("violates PodSecurity \"restricted")
+        )
+    }
+
     /// Returns what an admission rule said, where that was the reason: no retry mends it.
     pub fn refusal(&self) -> Option<String> {
         match self {
