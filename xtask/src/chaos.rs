@@ -271,7 +271,8 @@ impl Bed<'_> {
             },
         });
         if SHAPES[shape].end == End::TooLittleMemory {
-            object["spec"]["stages"] = json!([{"name": "greedy", "resources": {"limits": {"memory": "100Mi"}}}]);
+            object["spec"]["stages"] =
+                json!([{"name": "greedy", "resources": {"limits": {"memory": "100Mi"}}}]);
         }
         self.access.create(&object, &["--namespace", &self.namespace]).map(drop)
     }
@@ -293,7 +294,11 @@ impl Bed<'_> {
             if let Some(status) = self.result(name)? {
                 return Ok(status);
             }
-            ensure!(start.elapsed() < Duration::from_mins(10), "{name} does not end: {:#}", self.status(name)?);
+            ensure!(
+                start.elapsed() < Duration::from_mins(10),
+                "{name} does not end: {:#}",
+                self.status(name)?
+            );
             std::thread::sleep(Duration::from_millis(300));
         }
     }
@@ -317,7 +322,8 @@ impl Bed<'_> {
         let last = self.ended("last")?;
         ensure!(last["phase"] == "Succeeded", "the last build failed: {last:#}");
         self.gone("pods,configmaps", "app.kubernetes.io/managed-by")?;
-        let line = "cd /claim/store; for d in tmp trash flights leases; do find $d -mindepth 1 -maxdepth 1; done";
+        let line =
+            "cd /claim/store; for d in tmp trash flights leases; do find $d -mindepth 1 -maxdepth 1; done";
         let pod = json!({
             "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "look"},
             "spec": {

@@ -56,7 +56,8 @@ async fn restricted_server(taken: Arc<Mutex<Vec<Value>>>) -> String {
                 (code, axum::Json(body))
             };
             let path = uri.path();
-            let collection = ["pods", "configmaps", "persistentvolumeclaims"].iter().any(|kind| path.ends_with(kind));
+            let collection =
+                ["pods", "configmaps", "persistentvolumeclaims"].iter().any(|kind| path.ends_with(kind));
             match method {
                 Method::GET if path == "/api/v1/namespaces/ci" => {
                     status(StatusCode::FORBIDDEN, "Forbidden", "namespaces \"ci\" is forbidden")

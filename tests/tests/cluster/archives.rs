@@ -102,9 +102,7 @@ impl Definitions<'_> {
             self.cluster.kubectl_with(&["create", "--filename=-"], &flux_definition(kind, plural))?;
             self.made.push(object.clone());
         }
-        self.cluster
-            .kubectl(&["wait", "--for=condition=Established", &object, "--timeout=60s"])
-            .map(drop)
+        self.cluster.kubectl(&["wait", "--for=condition=Established", &object, "--timeout=60s"]).map(drop)
     }
 }
 
@@ -123,7 +121,11 @@ fn sources_of_flux_are_built_and_built_again() -> Result<()> {
     let server = WebServer::start(cluster.host()?, "flux", Options::default())?;
     // Flux itself, where it runs, must leave them alone.
     let kinds = [
-        ("GitRepository", "gitrepositories", "{suspend: true, interval: 1h, url: 'https://git.example/shop.git'}"),
+        (
+            "GitRepository",
+            "gitrepositories",
+            "{suspend: true, interval: 1h, url: 'https://git.example/shop.git'}",
+        ),
         ("ExternalArtifact", "externalartifacts", "{}"),
     ];
     let mut definitions = Definitions { cluster: &cluster, made: vec![] };

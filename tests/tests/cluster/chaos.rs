@@ -7,7 +7,8 @@ use slipway_tests::cluster::{Cluster, Namespace};
 
 const CHAIN: &str = "FROM busybox AS one\\nRUN : NAME; sleep 1; echo one > /one\\nRUN sleep 2; echo two > /two\\n\
                      FROM one\\nRUN sleep 1; cat /one /two > /three\\n";
-const GREEDY: &str = "FROM busybox AS greedy\\nRUN : NAME; sleep 2\\nRUN dd if=/dev/zero of=/dev/null bs=300M count=1\\n";
+const GREEDY: &str =
+    "FROM busybox AS greedy\\nRUN : NAME; sleep 2\\nRUN dd if=/dev/zero of=/dev/null bs=300M count=1\\n";
 
 fn start(ns: &Namespace, name: &str, dockerfile: &str, more: &str) -> Result<()> {
     let inline = dockerfile.replace("NAME", name);
@@ -23,7 +24,8 @@ fn start(ns: &Namespace, name: &str, dockerfile: &str, more: &str) -> Result<()>
 fn kill_one(ns: &Namespace, role: &str) -> Result<()> {
     let selector = format!("--selector=slipway.dev/role={role}");
     let running = "--field-selector=status.phase=Running";
-    let found = ns.kubectl(&["get", "pods", &selector, running, "--output=jsonpath={.items[0].metadata.name}"]);
+    let found =
+        ns.kubectl(&["get", "pods", &selector, running, "--output=jsonpath={.items[0].metadata.name}"]);
     let Some(pod) = found.ok().filter(|name| !name.is_empty()) else { return Ok(()) };
     ns.kubectl(&["delete", "pod", &pod, "--grace-period=0", "--force", "--ignore-not-found", "--wait=false"])
         .map(drop)
@@ -62,7 +64,15 @@ fn builds_through_faults_end_as_alone_and_leave_nothing() -> Result<()> {
         kill_one(&ns, role)?;
     }
     let leader = cluster.leader()?;
-    cluster.kubectl(&["delete", "pod", &leader, &operators, "--grace-period=0", "--force", "--ignore-not-found"])?;
+    cluster.kubectl(&[
+        "delete",
+        "pod",
+        &leader,
+        &operators,
+        "--grace-period=0",
+        "--force",
+        "--ignore-not-found",
+    ])?;
     for name in chains {
         ns.succeeded(name)?;
         assert_eq!(cluster.file(&ns.image(name), "three")?, "one\ntwo\n");

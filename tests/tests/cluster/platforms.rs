@@ -49,7 +49,8 @@ images: [{name: REPO/both, tags: [latest]}]
     assert_eq!(once[0], once[1], "what both need is made once");
     assert_eq!(status["digest"].as_str(), Some(cluster.crane(&["digest", &image])?.trim()));
     // The node takes its own out of the index.
-    let listed = ns.kubectl(&["get", "imagebuild", "both", "--output=jsonpath={.status.images[0].reference}"])?;
+    let listed =
+        ns.kubectl(&["get", "imagebuild", "both", "--output=jsonpath={.status.images[0].reference}"])?;
     assert!(listed.ends_with(status["digest"].as_str().context("no digest")?), "{listed}");
     // Again: nothing is run for either.
     ns.rebuild("both", "again")?;

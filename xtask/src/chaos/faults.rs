@@ -114,7 +114,8 @@ impl Bed<'_> {
         if new.exists() {
             return Ok(fs::write(new, "65536").is_ok());
         }
-        let bytes = |file: &str| -> Option<u64> { fs::read_to_string(group.join(file)).ok()?.trim().parse().ok() };
+        let bytes =
+            |file: &str| -> Option<u64> { fs::read_to_string(group.join(file)).ok()?.trim().parse().ok() };
         let mut starved = false;
         for _ in 0..40 {
             let Some(held) = bytes("memory.usage_in_bytes") else { break };
