@@ -79,7 +79,7 @@ pub struct ImageBuildSpec {
     /// How user code is isolated: `Auto` takes the best way that the namespace and the node allow.
     #[serde(default)]
     pub isolation: Isolation,
-    /// How long a build may run, waiting in the queue not counted: `30m`, `1h30m`.
+    /// How long a build may run: `30m`, `1h30m`. All its tries count, waiting does not: in the queue, for a node, between tries.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$"))]
     pub timeout: Option<String>,

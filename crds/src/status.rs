@@ -25,6 +25,12 @@ pub struct ImageBuildStatus {
     /// When the next try begins, after one that failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_at: Option<Time>,
+    /// Since when the current try has a node. Time before that is waiting, and does not count for `spec.timeout`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub placed_at: Option<Time>,
+    /// Seconds of `spec.timeout` that earlier tries of the current build took: those with a node, pauses not counted.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub spent: f64,
     /// What started the current or last build.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub trigger: String,
@@ -145,7 +151,7 @@ pub struct StageStatus {
     /// When it ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub finished: Option<Time>,
-    /// How long it took.
+    /// How long it took, from its first step's turn to its last one's end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seconds: Option<f64>,
     /// How long of that it waited for other stages.
@@ -202,15 +208,24 @@ pub struct ImagePlatform {
     pub size: String,
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref)] // as serde calls it
+fn is_zero(seconds: &f64) -> bool {
+    *seconds <= 0.0
+}
+
 /// Where the time went, in seconds.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Default, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
-#[allow(missing_docs)]
 pub struct Timing {
+    /// From the moment when the build was due to its start: what it waited in the queue.
     pub queued: f64,
+    /// What planning took in the build pod: source, checks, digests, keys. The pod's own start is not in it.
     pub plan: f64,
+    /// From the first stage's order to the end of the last one, the start of stage pods included; of the last try.
     pub build: f64,
+    /// What was left to do after that: the rest of the uploads, manifests, caches of `spec.cache.to`.
     pub push: f64,
+    /// From the moment when the build was due to its end, with the queue, starts of pods, and all tries.
     pub total: f64,
 }
 
@@ -218,17 +233,19 @@ pub struct Timing {
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Default, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct CacheStatus {
-    /// Steps that make or change files.
+    /// Steps that make or change files, of the stages that had to be looked at: those of the targets, and what their steps
+    /// that are not cached read. A stage that only cached steps read is not counted.
     pub steps: i32,
-    /// How many of them the cache had.
+    /// How many of them the cache had when the build was planned: the store, or a registry cache.
     pub hits: i32,
-    /// How many of those came from a registry cache (`spec.cache.from`) and were not in the store.
+    /// How many of the hits were in a registry cache (`spec.cache.from`) and not in the store. They count whether or not
+    /// their layers had to be fetched: only those are that a step or an image reads.
     pub imported: i32,
-    /// The bytes of their layers.
+    /// Unpacked bytes that the cached steps had added.
     pub bytes_reused: i64,
-    /// Bytes in the store.
+    /// Bytes of the store at the end of the build, with what other builds keep there.
     pub store_used: i64,
-    /// Bytes free on its volume.
+    /// Bytes free on its volume at the end of the build.
     pub store_free: i64,
 }
 

@@ -143,13 +143,12 @@ fn ended(failure: Option<&Failure>) -> ExitCode {
 
 /// Opens the store; where that fails, the report says so.
 fn open_store(path: &Path) -> Result<Store, Box<Failure>> {
-    let failure = |error| Failure {
-        reason: "StoreFailed".into(),
-        message: format!("{:#}", anyhow::Error::new(error)),
-        retryable: true,
-        ..Failure::default()
-    };
-    Store::open(path).map_err(|error| Box::new(failure(error)))
+    Store::open(path).map_err(|error| store_failed(error.into()))
+}
+
+fn store_failed(error: anyhow::Error) -> Box<Failure> {
+    let message = format!("{error:#}");
+    Box::new(Failure { reason: "StoreFailed".into(), message, retryable: true, ..Failure::default() })
 }
 
 /// Trusts the certificates of the installation; where they are of no use, the report says so.
@@ -248,8 +247,11 @@ pub(crate) fn plan(args: &RequestArgs) -> anyhow::Result<ExitCode> {
             ConductPlaces { store: &store, registry, remotes: runtime.handle().clone(), events: events() };
         let done = store.settle_beside(|| conduct_build(&places, &request, &cancel));
         say_images(&done);
-        wire::write(&report_file(&store, &request)?, &done)?;
-        report.done = Some(Box::new(done));
+        match report_file(&store, &request).and_then(|file| Ok(wire::write(&file, &done)?)) {
+            Ok(()) => report.done = Some(Box::new(done)),
+            // The next container would not find it.
+            Err(error) => report.failure = Some(*store_failed(error)),
+        }
     }
     leave(&report);
     let failed = report.done.as_ref().and_then(|done| done.failure.as_ref());
@@ -284,10 +286,18 @@ pub(crate) fn conduct(args: &RequestArgs) -> anyhow::Result<ExitCode> {
             return Ok(ended(Some(&failure)));
         }
     };
-    if let Some(report) = wire::read::<BuildReport>(&report_file(&store, &request)?)? {
-        log::say("all was done while planning");
-        leave(&report);
-        return Ok(ended(report.failure.as_ref()));
+    match report_file(&store, &request).and_then(|file| Ok(wire::read::<BuildReport>(&file)?)) {
+        Ok(None) => {}
+        Ok(Some(report)) => {
+            log::say("all was done while planning");
+            leave(&report);
+            return Ok(ended(report.failure.as_ref()));
+        }
+        Err(error) => {
+            let failure = store_failed(error);
+            leave(&BuildReport { failure: Some((*failure).clone()), ..BuildReport::default() });
+            return Ok(ended(Some(&failure)));
+        }
     }
     let runtime = runtime()?;
     let registry = registry(&request.registries)?;

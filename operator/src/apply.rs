@@ -54,6 +54,15 @@ impl ApplyError {
         }
     }
 
+    /// Tells whether the namespace turns out to enforce PodSecurity `restricted`, which not every operator may read.
+    pub fn is_restricted(&self) -> bool {
+        matches!(
+            self,
+            Self::Create { source: kube::Error::Api(error), kind: "Pod", .. }
+                if error.code == 403 && error.message.contains("violates PodSecurity \"restricted")
+        )
+    }
+
     /// Returns what an admission rule said, where that was the reason: no retry mends it.
     pub fn refusal(&self) -> Option<String> {
         match self {
@@ -72,11 +81,10 @@ impl ApplyError {
 pub async fn apply(client: &Client, build: &ImageBuild, plan: &Plan) -> Result<(), ApplyError> {
     let namespace = build.namespace().unwrap_or_default();
     let pods: Api<Pod> = Api::namespaced(client.clone(), &namespace);
-    for name in &plan.delete_pods {
-        // User code of a run that is given up must not outlive it by a grace period.
-        delete(&pods, name, &DeleteParams { grace_period_seconds: Some(1), ..DeleteParams::default() })
-            .await?;
-    }
+    // User code of a run that is given up must not outlive it by a grace period.
+    let at_once = DeleteParams { grace_period_seconds: Some(1), ..DeleteParams::default() };
+    let gone = plan.delete_pods.iter().map(|name| delete(&pods, name, &at_once));
+    futures::future::try_join_all(gone).await?;
     let maps: Api<ConfigMap> = Api::namespaced(client.clone(), &namespace);
     for name in &plan.delete_requests {
         delete(&maps, name, &DeleteParams::default()).await?;

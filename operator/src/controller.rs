@@ -13,14 +13,15 @@ use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::Store;
 use kube::runtime::{Controller, watcher};
 use kube::{Api, Client, ResourceExt};
-use slipway_crds::validate::validate;
+use slipway_crds::validate::{FieldProblem, ValidBuild, validate};
 use slipway_crds::{ImageBuild, ImageBuildStatus};
 
 use crate::apply::{ApplyError, apply};
 use crate::metrics::Metrics;
+use crate::objects::isolation::Level;
 use crate::objects::labels;
-use crate::observe::{ObserveError, observe};
-use crate::plan::{self, Inputs};
+use crate::observe::{Facts, ObserveError, observe};
+use crate::plan::{self, Inputs, Plan};
 use crate::queue::{self, Entry, Limits, Slot};
 use crate::report::{ReportError, report};
 use crate::settings::Settings;
@@ -138,37 +139,56 @@ async fn reconcile(guarded: Arc<Guarded>, context: Arc<Context>) -> Result<Actio
     let build = context.freshest(cached);
     let checked = validate(&build.spec, &context.settings.defaults);
     let slot = context.slot(&build);
-    let facts = observe(&context.client, &build, checked.as_ref().ok(), &context.settings, slot).await?;
-    let inputs = Inputs {
-        build: &build,
-        valid: checked.as_ref().map_err(Vec::as_slice),
-        facts: &facts,
-        settings: &context.settings,
-        now: Timestamp::now(),
-    };
-    let mut plan = plan::plan(&inputs);
-    if let Err(error) = apply(&context.client, &build, &plan).await {
-        match (error.refusal(), checked.as_ref()) {
-            (Some(_), Ok(_)) if let Some(why) = error.no_room() => {
-                plan = plan::crowded(&inputs, &why);
-                // There may still be no room: then the next reconcile tries again.
-                match apply(&context.client, &build, &plan).await {
-                    Err(error) if error.no_room().is_none() => return Err(error.into()),
-                    _ => {}
-                }
-            }
-            (Some(refusal), Ok(valid)) => {
-                plan = plan::refused(&inputs, valid, &refusal);
-                apply(&context.client, &build, &plan).await?;
-            }
-            _ => return Err(error.into()),
+    let mut facts = observe(&context.client, &build, checked.as_ref().ok(), &context.settings, slot).await?;
+    let plan = loop {
+        match carry_out(&context, &build, &checked, &facts).await? {
+            Some(plan) => break plan,
+            None => facts.level = Level::Restricted,
         }
-    }
+    };
     let written = report(&context.client, &context.recorder, &build, &plan).await?;
     context.remember(&build, written, &plan.status);
     context.metrics.reconciled(started.elapsed());
     context.metrics.observe_transition(&build, &plan.status);
     Ok(plan.requeue.map_or_else(Action::await_change, |after| Action::requeue(after.unsigned_abs())))
+}
+
+/// Plans and applies. None where the cluster refused a pod for what the facts do not say: that the namespace enforces
+/// PodSecurity `restricted`. An operator for single namespaces may lack the right to read their labels, and a cluster may
+/// enforce a level where no label says so.
+async fn carry_out(
+    context: &Context,
+    build: &ImageBuild,
+    checked: &Result<ValidBuild, Vec<FieldProblem>>,
+    facts: &Facts,
+) -> Result<Option<Plan>, Error> {
+    let inputs = Inputs {
+        build,
+        valid: checked.as_ref().map_err(Vec::as_slice),
+        facts,
+        settings: &context.settings,
+        now: Timestamp::now(),
+    };
+    let plan = plan::plan(&inputs);
+    let client = &context.client;
+    let Err(error) = apply(client, build, &plan).await else { return Ok(Some(plan)) };
+    match (error.refusal(), checked.as_ref()) {
+        (Some(_), Ok(_)) if let Some(why) = error.no_room() => {
+            let plan = plan::crowded(&inputs, &why);
+            // There may still be no room: then the next reconcile tries again.
+            match apply(client, build, &plan).await {
+                Err(error) if error.no_room().is_none() => Err(error.into()),
+                _ => Ok(Some(plan)),
+            }
+        }
+        (Some(_), Ok(_)) if error.is_restricted() && facts.level == Level::Unset => Ok(None),
+        (Some(refusal), Ok(valid)) => {
+            let plan = plan::refused(&inputs, valid, &refusal);
+            apply(client, build, &plan).await?;
+            Ok(Some(plan))
+        }
+        _ => Err(error.into()),
+    }
 }
 
 /// Tries again after 0.2 s, then twice as long each time, up to a minute.
@@ -280,42 +300,4 @@ fn entry(build: &ImageBuild, granted: bool) -> Option<Entry> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn context() -> Arc<Context> {
-        let nowhere = kube::Config::new("http://127.0.0.1:1".parse().unwrap());
-        let client = Client::try_from(nowhere).unwrap();
-        let reporter = Reporter { controller: labels::MANAGER.into(), instance: None };
-        Arc::new(Context {
-            recorder: Recorder::new(client.clone(), reporter),
-            client,
-            settings: Settings::default(),
-            metrics: Arc::default(),
-            builds: vec![kube::runtime::reflector::store().0],
-            granted: Mutex::default(),
-            latest: Mutex::default(),
-            failures: Mutex::default(),
-        })
-    }
-
-    /// Definitions change between versions, and objects of another one may be stored.
-    #[tokio::test]
-    async fn an_object_that_cannot_be_read_stops_neither_the_list_nor_the_reconciles() {
-        let list: kube::core::ObjectList<Guarded> = serde_json::from_value(serde_json::json!({
-            "apiVersion": "slipway.dev/v1alpha1", "kind": "ImageBuildList", "metadata": {},
-            "items": [
-                {"metadata": {"name": "odd"}, "spec": {"images": "many", "retries": "often"}},
-                {"metadata": {"name": "fine"}, "spec": {"dockerfile": {"inline": "FROM scratch"}}},
-            ],
-        }))
-        .unwrap();
-        let [odd, fine] = <[Guarded; 2]>::try_from(list.items).ok().unwrap();
-        assert!(fine.0.is_ok());
-        assert_eq!(odd.name_any(), "odd");
-        // It is left alone without a word to the API server, which is not there.
-        let action = reconcile(Arc::new(odd), context()).await.unwrap();
-        assert_eq!(action, Action::await_change());
-        assert!(reconcile(Arc::new(fine), context()).await.is_err());
-    }
-}
+mod tests;

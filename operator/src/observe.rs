@@ -77,8 +77,16 @@ pub async fn observe(
     let belongs = |owners: &[k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference]| {
         owners.iter().any(|o| Some(&o.uid) == uid.as_ref())
     };
-    let list = pods.list(&own).await.map_err(reading("the pods of the build"))?;
-    let requests = maps.list_metadata(&own).await.map_err(reading("the requests of the build"))?;
+    // Every build waits for these several times, so they are asked for at once.
+    let (list, requests, level, claim) = tokio::join!(
+        pods.list(&own),
+        maps.list_metadata(&own),
+        level(client, &namespace),
+        claim(client, &namespace, valid),
+    );
+    let list = list.map_err(reading("the pods of the build"))?;
+    let requests = requests.map_err(reading("the requests of the build"))?;
+    let claim = claim?;
     let mut facts = Facts {
         pods: list.items.iter().filter(|p| belongs(p.owner_references())).filter_map(PodView::of).collect(),
         requests: requests
@@ -87,18 +95,38 @@ pub async fn observe(
             .filter(|m| belongs(m.owner_references()))
             .map(ResourceExt::name_any)
             .collect(),
-        level: Level::default(),
+        level,
         args: BTreeMap::new(),
         artifact: None,
         problems: vec![],
         slot,
-        claim_exists: false,
-        claim_is_shared: false,
+        claim_exists: claim.is_some(),
+        claim_is_shared: claim
+            .and_then(|c| c.spec?.access_modes)
+            .is_some_and(|modes| modes.iter().any(|m| m == "ReadWriteMany")),
     };
     if let Some(valid) = valid {
         Reader { client, namespace: &namespace, facts: &mut facts }.references(valid, settings).await?;
     }
     Ok(facts)
+}
+
+/// Returns what the namespace enforces. Without the right to read it (an installation for single ones) that stays unknown.
+async fn level(client: &Client, namespace: &str) -> Level {
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    let found = namespaces.get_metadata_opt(namespace).await.ok().flatten();
+    let labels = found.as_ref().map(ResourceExt::labels);
+    Level::of(labels.and_then(|l| l.get("pod-security.kubernetes.io/enforce")).map(String::as_str))
+}
+
+async fn claim(
+    client: &Client,
+    namespace: &str,
+    valid: Option<&ValidBuild>,
+) -> Result<Option<PersistentVolumeClaim>, ObserveError> {
+    let Some(valid) = valid else { return Ok(None) };
+    let claims: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), namespace);
+    claims.get_opt(&valid.cache.claim).await.map_err(reading("the cache's claim"))
 }
 
 struct Reader<'a> {
@@ -109,16 +137,12 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     async fn references(mut self, valid: &ValidBuild, settings: &Settings) -> Result<(), ObserveError> {
-        let namespaces: Api<Namespace> = Api::all(self.client.clone());
-        // Without the right to read namespaces (an installation for single ones) the level stays unknown.
-        let namespace = namespaces.get_metadata_opt(self.namespace).await.ok().flatten();
-        self.facts.level = Level::of(
-            namespace
-                .as_ref()
-                .and_then(|n| n.labels().get("pod-security.kubernetes.io/enforce"))
-                .map(String::as_str),
-        );
-        self.claim(valid).await?;
+        if !self.facts.claim_exists && !valid.cache.managed {
+            self.missing(format!(
+                "spec.cache.claim: there is no PersistentVolumeClaim `{}`",
+                valid.cache.claim
+            ));
+        }
         self.args(valid).await?;
         if let Some(flux) = valid.source.as_ref().and_then(|s| s.flux.as_ref()) {
             self.artifact(flux).await?;
@@ -138,22 +162,6 @@ impl Reader<'_> {
 
     fn missing(&mut self, sentence: String) {
         self.facts.problems.push(sentence);
-    }
-
-    async fn claim(&mut self, valid: &ValidBuild) -> Result<(), ObserveError> {
-        let claims: Api<PersistentVolumeClaim> = self.api();
-        let claim = claims.get_opt(&valid.cache.claim).await.map_err(reading("the cache's claim"))?;
-        self.facts.claim_exists = claim.is_some();
-        self.facts.claim_is_shared = claim
-            .and_then(|c| c.spec?.access_modes)
-            .is_some_and(|modes| modes.iter().any(|m| m == "ReadWriteMany"));
-        if !self.facts.claim_exists && !valid.cache.managed {
-            self.missing(format!(
-                "spec.cache.claim: there is no PersistentVolumeClaim `{}`",
-                valid.cache.claim
-            ));
-        }
-        Ok(())
     }
 
     async fn args(&mut self, valid: &ValidBuild) -> Result<(), ObserveError> {

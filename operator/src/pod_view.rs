@@ -76,6 +76,8 @@ pub struct PodView {
     pub ended: Option<Timestamp>,
     /// True where the pod has a user namespace of its own.
     pub user_namespace: bool,
+    /// True where a container of the pod has a memory limit.
+    pub memory_limited: bool,
     /// The init container of a build pod.
     pub plan: Progress<PlanReport>,
     /// The main container of a build pod.
@@ -151,6 +153,12 @@ impl PodView {
             started,
             ended,
             user_namespace: pod.spec.as_ref().and_then(|s| s.host_users) == Some(false),
+            memory_limited: pod
+                .spec
+                .iter()
+                .flat_map(|spec| &spec.containers)
+                .filter_map(|container| container.resources.as_ref()?.limits.as_ref())
+                .any(|limits| limits.contains_key("memory")),
             plan: progress(find(&init, paths::PLAN_CONTAINER).as_ref()),
             conduct: progress(conduct.as_ref()),
             one,

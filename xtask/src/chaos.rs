@@ -2,6 +2,8 @@
 //!
 //! The dice are seeded, so a run can be had again: the same faults in the same order, though not to the same millisecond.
 
+mod faults;
+
 use std::{
     collections::BTreeMap,
     path::PathBuf,
@@ -14,10 +16,11 @@ use serde_json::{Value, json};
 
 use crate::{
     bases,
-    cluster::{self, Access, State},
+    cluster::Access,
     host::{command::Run, parts},
     install,
 };
+use faults::{Dice, Fault, draw};
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
@@ -38,22 +41,55 @@ pub(crate) struct Options {
     pods_only: bool,
 }
 
-/// Dockerfiles of which each takes a few seconds: a chain, a fan, one that only copies at its end.
-const SHAPES: [&str; 3] = [
-    "FROM busybox AS one\nRUN sleep 1; echo one > /one\nRUN sleep 1; echo two > /two\nFROM one AS two\nRUN sleep 1; cat /one /two > /three\n",
-    "FROM busybox AS a\nRUN sleep 2; echo a > /a\nFROM busybox AS b\nRUN sleep 1; echo b > /b\nFROM busybox\nCOPY --from=a /a /\nRUN sleep 1; cat /a > /c\nCOPY --from=b /b /\n",
-    "FROM debian:bookworm-slim AS work\nRUN sleep 1; seq 100000 > /numbers\nFROM scratch\nCOPY --from=work /numbers /\n",
+/// A Dockerfile that takes a few seconds, and how it ends. `NAME` in it makes each build's steps its own.
+struct Shape {
+    dockerfile: &'static str,
+    end: End,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// An image, always the same.
+    Image,
+    /// A command that fails by itself with this exit code.
+    Exit(i64),
+    /// A stage that needs more memory than its pod may have.
+    TooLittleMemory,
+}
+
+/// A chain, a fan, one that only copies at its end, one that fails, one that is too greedy.
+const SHAPES: [Shape; 5] = [
+    Shape {
+        dockerfile: "FROM busybox AS one\nRUN : NAME; sleep 1; echo one > /one\nRUN sleep 1; echo two > /two\n\
+                     FROM one AS two\nRUN sleep 1; cat /one /two > /three\n",
+        end: End::Image,
+    },
+    Shape {
+        dockerfile: "FROM busybox AS a\nRUN : NAME; sleep 2; echo a > /a\n\
+                     FROM busybox AS b\nRUN : NAME; sleep 1; echo b > /b\n\
+                     FROM busybox\nCOPY --from=a /a /\nRUN sleep 1; cat /a > /c\nCOPY --from=b /b /\n",
+        end: End::Image,
+    },
+    Shape {
+        dockerfile: "FROM debian:bookworm-slim AS work\nRUN : NAME; sleep 1; seq 100000 > /numbers\n\
+                     FROM scratch\nCOPY --from=work /numbers /\n",
+        end: End::Image,
+    },
+    Shape {
+        dockerfile: "FROM busybox AS fails\nRUN : NAME; sleep 1; echo one > /one\nRUN sleep 1; exit 7\n",
+        end: End::Exit(7),
+    },
+    Shape {
+        dockerfile: "FROM busybox AS greedy\nRUN : NAME; sleep 1; echo one > /one\n\
+                     RUN dd if=/dev/zero of=/dev/null bs=300M count=1\n",
+        end: End::TooLittleMemory,
+    },
 ];
 
-/// What can happen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Fault {
-    Operator,
-    StagePod,
-    BuildPod,
-    Kubelet,
-    Registry,
-}
+/// The claim of the cache.
+const CLAIM: &str = "slipway-cache";
+/// The class of volumes that have an exact size, on the cluster that these commands boot.
+const BOUNDED: &str = "slipway-bounded";
 
 /// Disturbs builds.
 pub(crate) fn run(access: &Access, options: &Options) -> Result<()> {
@@ -79,88 +115,176 @@ struct Bed<'a> {
     namespace: String,
 }
 
-struct Dice(u64);
+/// A build that has not ended.
+struct Open {
+    name: String,
+    shape: usize,
+    since: Instant,
+    /// What went wrong in its time: that may be the reason of a failure that the build would not have had alone.
+    struck: Vec<Fault>,
+}
 
-impl Dice {
-    fn roll(&mut self, sides: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        usize::try_from(self.0 >> 33).unwrap_or(0) % sides.max(1)
-    }
+/// What a run of chaos saw.
+#[derive(Default)]
+struct Tally {
+    faults: BTreeMap<Fault, usize>,
+    ends: BTreeMap<String, usize>,
+    tries: i64,
+    resumed: i64,
 }
 
 impl Bed<'_> {
     fn all(&self, options: &Options) -> Result<()> {
+        let bounded = self.claim()?;
         let mut expected = Vec::new();
-        for shape in 0..SHAPES.len() {
-            let name = format!("alone-{shape}");
-            self.build(&name, shape)?;
-            expected.push(self.tree(&self.ended(&name)?)?);
+        for (number, shape) in SHAPES.iter().enumerate() {
+            let name = format!("alone-{number}");
+            self.build(&name, number)?;
+            let status = self.ended(&name)?;
+            expected.push(if shape.end == End::Image { self.tree(&status)? } else { String::new() });
+            self.judge(&name, number, &status, &expected, &[])?;
         }
         let mut dice = Dice(options.seed);
-        let mut faults: BTreeMap<Fault, usize> = BTreeMap::new();
-        let (mut next, mut open, mut tries) = (0, Vec::new(), 0);
+        let mut tally = Tally::default();
+        let (mut next, mut open) = (0, Vec::<Open>::new());
         let start = Instant::now();
         while next < options.builds || !open.is_empty() {
             while next < options.builds && open.len() < options.at_once {
-                let shape = dice.roll(SHAPES.len());
+                // Mostly images: what fails by itself has less to disturb.
+                let shape = if dice.roll(6) == 0 { 3 + dice.roll(2) } else { dice.roll(3) };
                 let name = format!("build-{next}");
                 self.build(&name, shape)?;
-                open.push((name, shape, Instant::now()));
+                open.push(Open { name, shape, since: Instant::now(), struck: vec![] });
                 next += 1;
             }
-            std::thread::sleep(Duration::from_millis(500 + 100 * dice.roll(25) as u64));
-            let fault = draw(&mut dice, options);
-            self.strike(fault, &mut dice).with_context(|| format!("{fault:?}"))?;
-            *faults.entry(fault).or_default() += 1;
+            std::thread::sleep(Duration::from_millis(300 + 100 * dice.roll(20) as u64));
+            // What finds nothing to disturb is drawn anew.
+            for _ in 0..4 {
+                let fault = draw(&mut dice, options, bounded);
+                if self.strike(fault, &mut dice).with_context(|| format!("{fault:?}"))? {
+                    *tally.faults.entry(fault).or_default() += 1;
+                    open.iter_mut().for_each(|build| build.struck.push(fault));
+                    break;
+                }
+            }
             let mut still = Vec::new();
-            for (name, shape, since) in open {
-                let Some(status) = self.result(&name)? else {
-                    ensure!(since.elapsed() < Duration::from_mins(15), "{name} does not end");
-                    still.push((name, shape, since));
+            for build in open {
+                let Some(status) = self.result(&build.name)? else {
+                    ensure!(
+                        build.since.elapsed() < Duration::from_mins(15),
+                        "{} does not end: {:#}",
+                        build.name,
+                        self.status(&build.name)?
+                    );
+                    still.push(build);
                     continue;
                 };
-                ensure!(status["phase"] == "Succeeded", "{name} failed: {:#}", status["failure"]);
-                ensure!(self.tree(&status)? == expected[shape], "{name} made another image");
+                let end = self.judge(&build.name, build.shape, &status, &expected, &build.struck)?;
                 println!(
-                    "   {name}: as it should be, after {} tries and {} s",
-                    status["attempt"], status["timing"]["total"]
+                    "   {}: {end}, after {} tries and {} s",
+                    build.name, status["attempt"], status["timing"]["total"]
                 );
-                tries += usize::try_from(status["attempt"].as_i64().unwrap_or(1)).unwrap_or(1);
+                tally.add(end, &status);
             }
             open = still;
         }
         println!(
-            "   {} builds ended as they should, in {tries} tries and {:.0} s, through {faults:?}",
+            "   {} builds ended as they should in {:.0} s: {:?}, in {} tries, of which later ones found {} finished steps; \
+             faults: {:?}",
             options.builds,
-            start.elapsed().as_secs_f64()
+            start.elapsed().as_secs_f64(),
+            tally.ends,
+            tally.tries,
+            tally.resumed,
+            tally.faults
         );
         self.nothing_is_left()
+    }
+
+    /// Makes the claim of the cache with a size that can be reached, where the cluster has such; tells whether it has.
+    fn claim(&self) -> Result<bool> {
+        if self.access.kubectl(["get", "storageclass", BOUNDED, "--ignore-not-found"])?.is_empty() {
+            return Ok(false);
+        }
+        let claim = json!({
+            "apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": CLAIM},
+            "spec": {
+                "storageClassName": BOUNDED, "accessModes": ["ReadWriteOnce"],
+                "resources": {"requests": {"storage": "640Mi"}},
+            },
+        });
+        self.access.create(&claim, &["--namespace", &self.namespace])?;
+        Ok(true)
+    }
+
+    /// Checks that a build ended as it ends alone, or in a failure that names what struck it; returns in a word which.
+    fn judge(
+        &self,
+        name: &str,
+        shape: usize,
+        status: &Value,
+        expected: &[String],
+        struck: &[Fault],
+    ) -> Result<&'static str> {
+        let failure = &status["failure"];
+        let said = failure.to_string().to_lowercase();
+        if SHAPES[shape].end == End::Image && status["phase"] == "Succeeded" {
+            ensure!(self.tree(status)? == expected[shape], "{name} made another image");
+            return Ok("its image");
+        }
+        ensure!(status["phase"] == "Failed", "{name} should have failed: {status:#}");
+        let image = self.image(name);
+        let pushed = Command::new(&self.crane).args(["digest", "--insecure", &image]).succeeds();
+        ensure!(!pushed, "{name} failed, and there is an image of it");
+        match SHAPES[shape].end {
+            End::Exit(code) if failure["exitCode"] == code => return Ok("its own failure"),
+            End::TooLittleMemory if said.contains("memory") => return Ok("too little memory"),
+            _ => {}
+        }
+        // The kernel kills for want of memory what it likes, also the command: that is the build's own failure.
+        if struck.contains(&Fault::Memory) && said.contains("out of memory") {
+            return Ok("killed for memory");
+        }
+        if struck.contains(&Fault::FullClaim) && said.contains("no room is left") {
+            return Ok("no room for what it wrote");
+        }
+        anyhow::bail!("{name} failed otherwise than alone, after {struck:?}: {status:#}")
     }
 
     fn kubectl(&self, words: &[&str]) -> Result<String> {
         self.access.kubectl([words, &["--namespace", &self.namespace]].concat())
     }
 
+    fn image(&self, name: &str) -> String {
+        format!("{}/{}/{name}", self.access.registry(), self.namespace)
+    }
+
     fn build(&self, name: &str, shape: usize) -> Result<()> {
-        let object = json!({
+        let mut object = json!({
             "apiVersion": "slipway.dev/v1alpha1", "kind": "ImageBuild", "metadata": {"name": name},
             "spec": {
-                "dockerfile": {"inline": SHAPES[shape]},
+                "dockerfile": {"inline": SHAPES[shape].dockerfile.replace("NAME", name)},
                 "args": [{"name": "SOURCE_DATE_EPOCH", "value": "1700000000"}],
-                // Everything is built by each, or the second would have nothing to disturb.
-                "cache": {"disabled": true},
                 "retries": 10,
                 "history": {"ttl": "10s"},
-                "images": [{"name": format!("{}/{}/{name}", self.access.registry(), self.namespace)}],
+                "images": [{"name": self.image(name)}],
             },
         });
+        if SHAPES[shape].end == End::TooLittleMemory {
+            object["spec"]["stages"] =
+                json!([{"name": "greedy", "resources": {"limits": {"memory": "100Mi"}}}]);
+        }
         self.access.create(&object, &["--namespace", &self.namespace]).map(drop)
     }
 
-    fn result(&self, name: &str) -> Result<Option<Value>> {
-        let build: Value =
+    fn status(&self, name: &str) -> Result<Value> {
+        let mut build: Value =
             serde_json::from_str(&self.kubectl(&["get", "imagebuild", name, "--output=json"])?)?;
-        let status = build["status"].clone();
+        Ok(build["status"].take())
+    }
+
+    fn result(&self, name: &str) -> Result<Option<Value>> {
+        let status = self.status(name)?;
         Ok((!status["finishedAt"].is_null()).then_some(status))
     }
 
@@ -168,10 +292,13 @@ impl Bed<'_> {
         let start = Instant::now();
         loop {
             if let Some(status) = self.result(name)? {
-                ensure!(status["phase"] == "Succeeded", "{name}: {status:#}");
                 return Ok(status);
             }
-            ensure!(start.elapsed() < Duration::from_mins(10), "{name} does not end");
+            ensure!(
+                start.elapsed() < Duration::from_mins(10),
+                "{name} does not end: {:#}",
+                self.status(name)?
+            );
             std::thread::sleep(Duration::from_millis(300));
         }
     }
@@ -187,95 +314,57 @@ impl Bed<'_> {
         Command::new("bash").args(["-c", &line]).text()
     }
 
-    /// One thing goes wrong.
-    fn strike(&self, fault: Fault, dice: &mut Dice) -> Result<()> {
-        let own = format!("--namespace={}", self.namespace);
-        match fault {
-            Fault::Operator => self.kill(
-                "--selector=app.kubernetes.io/name=slipway",
-                &format!("--namespace={}", install::NAMESPACE),
-                dice,
-            ),
-            Fault::StagePod => self.kill("--selector=slipway.dev/role=stage", &own, dice),
-            Fault::BuildPod => self.kill("--selector=slipway.dev/role=build", &own, dice),
-            Fault::Kubelet => outage("kubelet", dice),
-            Fault::Registry => outage("registry", dice),
-        }
-    }
-
-    fn kill(&self, selector: &str, namespace: &str, dice: &mut Dice) -> Result<()> {
-        let running = "--field-selector=status.phase=Running";
-        let found = self.access.kubectl(["get", "pods", selector, namespace, running, "--output=name"])?;
-        let pods: Vec<&str> = found.lines().collect();
-        let Some(pod) = pods.get(dice.roll(pods.len())) else { return Ok(()) };
-        self.access
-            .kubectl([
-                "delete",
-                pod,
-                namespace,
-                "--grace-period=0",
-                "--force",
-                "--ignore-not-found",
-                "--wait=false",
-            ])
-            .map(drop)
-    }
-
     /// Pods, requests, leases and temporary files of builds that are over must be gone.
     fn nothing_is_left(&self) -> Result<()> {
-        let start = Instant::now();
-        loop {
-            let left = self.kubectl(&[
-                "get",
-                "pods,configmaps",
-                "--selector=app.kubernetes.io/managed-by",
-                "--output=name",
-            ])?;
-            if left.trim().is_empty() {
-                break;
-            }
-            ensure!(start.elapsed() < Duration::from_mins(3), "these are left: {left}");
-            std::thread::sleep(Duration::from_secs(1));
-        }
+        self.gone("pods,configmaps", "app.kubernetes.io/managed-by")?;
         // What a killed process left in the store is swept by the next one that opens it.
         self.build("last", 0)?;
-        self.ended("last")?;
-        let line = "cd /claim/store; for d in tmp trash flights; do ls -A $d; done; ls leases | wc -l";
+        let last = self.ended("last")?;
+        ensure!(last["phase"] == "Succeeded", "the last build failed: {last:#}");
+        self.gone("pods,configmaps", "app.kubernetes.io/managed-by")?;
+        let line =
+            "cd /claim/store; for d in tmp trash flights leases; do find $d -mindepth 1 -maxdepth 1; done";
         let pod = json!({
             "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "look"},
             "spec": {
                 "restartPolicy": "Never",
                 "containers": [{
-                    "name": "main", "image": "busybox", "command": ["sh", "-c", line],
+                    "name": "main", "image": "busybox", "command": ["sh", "-ec", line],
                     "volumeMounts": [{"name": "claim", "mountPath": "/claim"}],
                 }],
-                "volumes": [{"name": "claim", "persistentVolumeClaim": {"claimName": "slipway-cache"}}],
+                "volumes": [{"name": "claim", "persistentVolumeClaim": {"claimName": CLAIM}}],
             },
         });
         self.access.create(&pod, &["--namespace", &self.namespace])?;
-        self.kubectl(&["wait", "pod/look", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=2m"])?;
-        println!("   left in the store (temporary files, trash, flights; then the number of leases):");
-        for line in self.kubectl(&["logs", "look"])?.lines() {
-            println!("      {line}");
-        }
+        self.kubectl(&["wait", "pod/look", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=3m"])?;
+        let left = self.kubectl(&["logs", "look"])?;
+        ensure!(left.trim().is_empty(), "these are left in the store:\n{left}");
+        println!("   no pod, request, lease, lock or temporary file is left");
         Ok(())
+    }
+
+    /// Waits until nothing with a label is there.
+    fn gone(&self, kinds: &str, label: &str) -> Result<()> {
+        let start = Instant::now();
+        loop {
+            let left = self.kubectl(&["get", kinds, "--selector", label, "--output=name"])?;
+            if left.trim().is_empty() {
+                return Ok(());
+            }
+            ensure!(start.elapsed() < Duration::from_mins(3), "these are left: {left}");
+            std::thread::sleep(Duration::from_secs(1));
+        }
     }
 }
 
-/// A part of the cluster is away for a while.
-fn outage(component: &str, dice: &mut Dice) -> Result<()> {
-    let state = State::locate();
-    cluster::stop_component(&state, component)?;
-    std::thread::sleep(Duration::from_secs(2 + dice.roll(28) as u64));
-    cluster::up(&state).map(drop)
-}
-
-fn draw(dice: &mut Dice, options: &Options) -> Fault {
-    match dice.roll(20) {
-        0 if !options.pods_only => Fault::Registry,
-        1 if !options.pods_only => Fault::Kubelet,
-        2..=6 => Fault::BuildPod,
-        7..=11 => Fault::Operator,
-        _ => Fault::StagePod,
+impl Tally {
+    fn add(&mut self, end: &str, status: &Value) {
+        *self.ends.entry(end.to_owned()).or_default() += 1;
+        let tries = status["attempt"].as_i64().unwrap_or(1);
+        self.tries += tries;
+        if tries > 1 {
+            let cached = status["stages"].as_array().into_iter().flatten();
+            self.resumed += cached.filter_map(|stage| stage["cached"].as_i64()).sum::<i64>();
+        }
     }
 }

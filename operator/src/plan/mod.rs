@@ -3,6 +3,7 @@
 //! The status is the only memory: which run, which try, since when. Everything else is read anew from pods each time, so
 //! the operator may be restarted between any two lines.
 
+mod clock;
 mod conditions;
 mod events;
 mod order;
@@ -203,7 +204,7 @@ fn drive(inputs: &Inputs, valid: &ValidBuild, plan: &mut Plan) {
             }
         }
     }
-    if let Some(left) = time_left(inputs, valid, attempt, plan) {
+    if let Some(left) = clock::time_left(inputs, valid, attempt, plan) {
         plan.requeue = Some(left);
     } else {
         let message =
@@ -220,21 +221,6 @@ fn drive(inputs: &Inputs, valid: &ValidBuild, plan: &mut Plan) {
     }
     make_objects(inputs, valid, attempt, plan);
     progress::follow(inputs, valid, attempt, plan);
-}
-
-/// Returns how long the run may still take, a little more than nothing so that the check after it fires.
-fn time_left(inputs: &Inputs, valid: &ValidBuild, attempt: Attempt, plan: &Plan) -> Option<SignedDuration> {
-    let mut started = plan.status.started_at.as_ref().map_or(inputs.now, |t| t.0);
-    // Waiting for a place on a node is waiting, as in the queue.
-    if let Some(pod) = progress::build_pod(inputs.facts, attempt).filter(|_| attempt.number == 1) {
-        if pod.unschedulable.is_some() {
-            return Some(SignedDuration::from_secs(10));
-        }
-        started = pod.scheduled.map_or(started, |scheduled| scheduled.max(started));
-    }
-    let spent = inputs.now.duration_since(started).as_secs_f64();
-    let left = valid.timeout - spent;
-    (left > 0.0).then(|| SignedDuration::from_secs_f64(left + 0.5))
 }
 
 /// The objects of a try: all that can be made from what is known.

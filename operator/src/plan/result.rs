@@ -8,7 +8,7 @@ use slipway_crds::validate::ValidBuild;
 use slipway_protocol::report::{BuildReport, Failure, ImageReport};
 
 use super::conditions::{self, reasons, types};
-use super::{Event, Inputs, Plan, progress, stop_pods};
+use super::{Event, Inputs, Plan, clock, progress, stop_pods};
 use crate::pod_view::{PodView, Role};
 
 /// A failure of which only the reason and a sentence are known.
@@ -37,6 +37,18 @@ pub(super) fn ended(
         } else {
             fail(inputs, valid, plan, failed);
         };
+    }
+    if kubelet_reason == "OOMKilled" && !pod.memory_limited {
+        // No limit of its own: the node ran out, which another try, there or elsewhere, need not see again.
+        let message = format!(
+            "the {what} container of {name} was killed since its node has no memory left: ask for what it needs with resources.requests.memory of the stage or of spec.pod"
+        );
+        let failed = FailureStatus {
+            exit_code: Some(exit_code),
+            pod: name.clone(),
+            ..failure(reasons::OUT_OF_MEMORY, &message)
+        };
+        return retry(inputs, valid, plan, failed);
     }
     if kubelet_reason == "OOMKilled" {
         let message = format!(
@@ -82,7 +94,7 @@ fn told(said: Failure) -> FailureStatus {
 /// a while, and all tries together should outlast a minute of it.
 fn pause(reason: &str, tried: i32) -> i64 {
     let pauses: [i64; 3] = match reason {
-        reasons::POD_LOST | reasons::NO_REPORT => [1, 5, 20],
+        reasons::POD_LOST | reasons::NO_REPORT | reasons::OUT_OF_MEMORY => [1, 5, 20],
         _ => [5, 60, 120],
     };
     pauses[usize::try_from(tried - 1).unwrap_or(0).min(2)]
@@ -96,6 +108,7 @@ pub(super) fn retry(inputs: &Inputs, valid: &ValidBuild, plan: &mut Plan, failed
         return fail(inputs, valid, plan, FailureStatus { message, ..failed });
     }
     stop_pods(inputs, plan);
+    clock::stop(inputs, plan);
     let wait = pause(&failed.reason, tried);
     plan.status.retry_at = Some(Time(inputs.now + SignedDuration::from_secs(wait)));
     plan.again_in(SignedDuration::from_secs(wait));
@@ -227,6 +240,8 @@ fn finish(inputs: &Inputs, valid: &ValidBuild, plan: &mut Plan, result: &str, re
     status.phase = result.into();
     status.queue_position = None;
     status.retry_at = None;
+    status.placed_at = None;
+    status.spent = 0.0;
     let total = seconds(&status.queued_at, inputs.now);
     let queued = match (&status.queued_at, &status.started_at) {
         (Some(queued), Some(started)) => progress::round(span(queued, started.0)),

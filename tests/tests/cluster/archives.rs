@@ -89,27 +89,55 @@ fn flux_definition(kind: &str, plural: &str) -> String {
     )
 }
 
+/// Definitions that were not there and go away with the value; those of an installed Flux stay as they are.
+struct Definitions<'a> {
+    cluster: &'a Cluster,
+    made: Vec<String>,
+}
+
+impl Definitions<'_> {
+    fn ensure(&mut self, kind: &str, plural: &str) -> Result<()> {
+        let object = format!("customresourcedefinition/{plural}.source.toolkit.fluxcd.io");
+        if self.cluster.kubectl(&["get", &object, "--ignore-not-found"])?.is_empty() {
+            self.cluster.kubectl_with(&["create", "--filename=-"], &flux_definition(kind, plural))?;
+            self.made.push(object.clone());
+        }
+        self.cluster.kubectl(&["wait", "--for=condition=Established", &object, "--timeout=60s"]).map(drop)
+    }
+}
+
+impl Drop for Definitions<'_> {
+    fn drop(&mut self) {
+        for object in &self.made {
+            let _ = self.cluster.kubectl(&["delete", object, "--wait=false"]);
+        }
+    }
+}
+
 #[test]
 fn sources_of_flux_are_built_and_built_again() -> Result<()> {
     let cluster = Cluster::here()?;
     let ns = cluster.namespace("baseline")?;
     let server = WebServer::start(cluster.host()?, "flux", Options::default())?;
-    let kinds = [("GitRepository", "gitrepositories"), ("ExternalArtifact", "externalartifacts")];
-    for (kind, plural) in kinds {
-        cluster.kubectl_with(&["apply", "--filename=-"], &flux_definition(kind, plural))?;
-        cluster.kubectl(&[
-            "wait",
-            "--for=condition=Established",
-            &format!("customresourcedefinition/{plural}.source.toolkit.fluxcd.io"),
-            "--timeout=60s",
-        ])?;
+    // Flux itself, where it runs, must leave them alone.
+    let kinds = [
+        (
+            "GitRepository",
+            "gitrepositories",
+            "{suspend: true, interval: 1h, url: 'https://git.example/shop.git'}",
+        ),
+        ("ExternalArtifact", "externalartifacts", "{}"),
+    ];
+    let mut definitions = Definitions { cluster: &cluster, made: vec![] };
+    for (kind, plural, _) in kinds {
+        definitions.ensure(kind, plural)?;
     }
-    for (kind, plural) in kinds {
+    for (kind, plural, spec) in kinds {
         let name = plural;
         let publish = |round: &str| -> Result<()> {
             let digest = archive(server.folder(), &format!("{plural}-{round}"), &format!("{kind} {round}"))?;
             ns.apply(&format!(
-                "{{apiVersion: source.toolkit.fluxcd.io/v1, kind: {kind}, metadata: {{name: {name}}}, spec: {{}}}}"
+                "{{apiVersion: source.toolkit.fluxcd.io/v1, kind: {kind}, metadata: {{name: {name}}}, spec: {spec}}}"
             ))?;
             let patch = format!(
                 "{{\"status\": {{\"artifact\": {{\"url\": \"{}/{plural}-{round}.tar.gz\", \"digest\": \"{digest}\", \"revision\": \"main@sha1:{round}\"}}}}}}",

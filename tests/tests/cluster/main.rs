@@ -5,9 +5,11 @@
 mod archives;
 mod basics;
 mod caching;
+mod chaos;
 mod failures;
 mod gitops;
 mod isolation;
+mod platforms;
 mod polling;
 mod private;
 mod room;

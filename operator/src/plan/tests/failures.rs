@@ -87,10 +87,33 @@ fn a_deleted_stage_pod_is_made_again() {
 fn out_of_memory_is_named_and_not_tried_again() {
     let mut world = running();
     world.pod("-deps").stage = ended(137, "OOMKilled", Err("the container ended without a report".into()));
+    world.pod("-deps").memory_limited = true;
     world.step();
     let (reason, message) = failure(&world);
     assert_eq!(reason, "OutOfMemory");
     assert!(message.contains("resources.limits.memory"), "{message}");
+}
+
+#[test]
+fn a_node_without_memory_is_another_try() {
+    let mut world = running();
+    world.pod("-deps").stage = ended(137, "OOMKilled", Err("the container ended without a report".into()));
+    world.step();
+    assert_eq!(world.status().attempt, 2, "the pod has no limit that could be raised");
+    let (_, reason) = world.condition("Ready").unwrap();
+    assert_eq!(reason, "ProgressingWithRetry");
+}
+
+#[test]
+fn memory_limits_are_seen() {
+    let limited = "{dockerfile: {inline: FROM scratch}, pod: {resources: {limits: {memory: 1Gi}}}}";
+    for (spec, expected) in [(limited, true), ("{dockerfile: {inline: FROM scratch}}", false)] {
+        let mut world = World::new(spec);
+        world.step();
+        world.say_plan();
+        world.step();
+        assert_eq!(world.pod("-deps").memory_limited, expected, "{spec}");
+    }
 }
 
 #[test]
@@ -125,6 +148,7 @@ fn time_runs_out_but_waiting_does_not_count() {
     world.pass(3600);
     world.facts.slot = crate::queue::Slot::Go;
     world.step();
+    world.give_a_node("-build");
     world.pass(599);
     world.step();
     assert!(world.has_pod("-build"));
@@ -132,6 +156,58 @@ fn time_runs_out_but_waiting_does_not_count() {
     world.step();
     assert_eq!(failure(&world).0, "Timeout");
     assert!(!world.has_pod("-build"));
+}
+
+#[test]
+fn a_try_without_a_node_takes_no_time() {
+    let mut world = World::new("{dockerfile: {inline: FROM scratch}, timeout: 10m, retries: 5}");
+    world.step();
+    // Each try waits an hour for a node, works for four minutes, and is lost; the pauses between them do not count either.
+    for part in ["-build", "-build-2"] {
+        world.pod(part).unschedulable = Some("no node has room".into());
+        for _ in 0..60 {
+            world.pass(60);
+            world.step();
+        }
+        assert_eq!(world.status().placed_at, None);
+        world.give_a_node(part);
+        world.step();
+        world.pass(240);
+        world.step();
+        world.pod(part).disrupted = Some("Evicted".into());
+        world.step();
+        world.pass(600);
+        world.step();
+    }
+    assert_eq!((world.status().attempt, world.status().spent), (3, 480.0));
+    // Two minutes are left, with a node: an operator that takes over now counts them too.
+    world.pod("-build-3").unschedulable = Some("no node has room".into());
+    world.pass(3600);
+    world.step();
+    world.give_a_node("-build-3");
+    world.pass(119);
+    world.step();
+    assert!(world.has_pod("-build-3"));
+    world.pass(2);
+    world.step();
+    assert_eq!(failure(&world).0, "Timeout");
+}
+
+#[test]
+fn a_build_pod_that_is_made_again_waits_again() {
+    let mut world = World::new("{dockerfile: {inline: FROM scratch}, timeout: 10m}");
+    world.step();
+    world.give_a_node("-build");
+    world.step();
+    world.pass(300);
+    world.facts.pods.clear();
+    world.step();
+    world.pod("-build").unschedulable = Some("no node has room".into());
+    world.step();
+    assert!((world.status().spent - 300.0).abs() < 0.1);
+    world.pass(3600);
+    world.step();
+    assert!(world.has_pod("-build"));
 }
 
 #[test]

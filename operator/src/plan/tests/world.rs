@@ -116,6 +116,13 @@ impl World {
             .unwrap_or_else(|| panic!("no pod …{part} in {names:?}"))
     }
 
+    /// A node takes a pod now.
+    pub(super) fn give_a_node(&mut self, part: &str) {
+        let now = self.now;
+        let pod = self.pod(part);
+        (pod.unschedulable, pod.scheduled) = (None, Some(now));
+    }
+
     pub(super) fn has_pod(&self, part: &str) -> bool {
         self.facts.pods.iter().any(|p| p.name.ends_with(part))
     }

@@ -1,0 +1,92 @@
+//! Faults at random moments: the short form of `cargo xtask chaos`, which also takes the node's own parts down.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use slipway_tests::cluster::{Cluster, Namespace};
+
+const CHAIN: &str = "FROM busybox AS one\\nRUN : NAME; sleep 1; echo one > /one\\nRUN sleep 2; echo two > /two\\n\
+                     FROM one\\nRUN sleep 1; cat /one /two > /three\\n";
+const GREEDY: &str =
+    "FROM busybox AS greedy\\nRUN : NAME; sleep 2\\nRUN dd if=/dev/zero of=/dev/null bs=300M count=1\\n";
+
+fn start(ns: &Namespace, name: &str, dockerfile: &str, more: &str) -> Result<()> {
+    let inline = dockerfile.replace("NAME", name);
+    ns.build(
+        name,
+        &format!(
+            "{{dockerfile: {{inline: \"{inline}\"}}, retries: 10, history: {{ttl: 5s}}, images: [{{name: REPO/{name}}}]{more}}}"
+        ),
+    )
+}
+
+/// Deletes a pod that runs, without grace, where there is one.
+fn kill_one(ns: &Namespace, role: &str) -> Result<()> {
+    let selector = format!("--selector=slipway.dev/role={role}");
+    let running = "--field-selector=status.phase=Running";
+    let found =
+        ns.kubectl(&["get", "pods", &selector, running, "--output=jsonpath={.items[0].metadata.name}"]);
+    let Some(pod) = found.ok().filter(|name| !name.is_empty()) else { return Ok(()) };
+    ns.kubectl(&["delete", "pod", &pod, "--grace-period=0", "--force", "--ignore-not-found", "--wait=false"])
+        .map(drop)
+}
+
+/// Waits until the pods and requests of all builds are gone.
+fn gone(ns: &Namespace) -> Result<()> {
+    let start = Instant::now();
+    loop {
+        let left = ns.kubectl(&[
+            "get",
+            "pods,configmaps",
+            "--selector=app.kubernetes.io/managed-by=slipway-operator",
+            "--output=name",
+        ])?;
+        if left.trim().is_empty() {
+            return Ok(());
+        }
+        ensure!(start.elapsed() < Duration::from_mins(2), "these are left: {left}");
+        std::thread::sleep(Duration::from_millis(500));
+    }
+}
+
+#[test]
+fn builds_through_faults_end_as_alone_and_leave_nothing() -> Result<()> {
+    let cluster = Cluster::here()?;
+    let ns = cluster.namespace("baseline")?;
+    let chains = ["first", "second", "third"];
+    for name in chains {
+        start(&ns, name, CHAIN, "")?;
+    }
+    start(&ns, "greedy", GREEDY, ", stages: [{name: greedy, resources: {limits: {memory: 100Mi}}}]")?;
+    let operators = format!("--namespace={}", Cluster::OPERATOR_NAMESPACE);
+    for role in ["stage", "build", "stage"] {
+        std::thread::sleep(Duration::from_secs(2));
+        kill_one(&ns, role)?;
+    }
+    let leader = cluster.leader()?;
+    cluster.kubectl(&[
+        "delete",
+        "pod",
+        &leader,
+        &operators,
+        "--grace-period=0",
+        "--force",
+        "--ignore-not-found",
+    ])?;
+    for name in chains {
+        ns.succeeded(name)?;
+        assert_eq!(cluster.file(&ns.image(name), "three")?, "one\ntwo\n");
+    }
+    let failure = ns.failed("greedy")?["failure"].take();
+    assert!(failure.to_string().contains("memory"), "{failure:#}");
+    assert!(cluster.crane(&["digest", &ns.image("greedy")]).is_err(), "nothing may be pushed");
+    gone(&ns)?;
+    // What a killed process left in the store is swept by the next one that opens it.
+    start(&ns, "last", CHAIN, "")?;
+    ns.succeeded("last")?;
+    gone(&ns)?;
+    let line = "cd /claim/store; for d in tmp trash flights leases; do find $d -mindepth 1 -maxdepth 1; done";
+    let left = ns.run_with_claim("look", "busybox", line, ("slipway-cache", "/claim"))?;
+    assert_eq!(left, "", "left in the store");
+    Ok(())
+}
