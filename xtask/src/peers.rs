@@ -15,7 +15,7 @@ use crate::{
     cluster::REGISTRY_ADDRESS,
     host::{
         command::{Run, wait_until},
-        daemon::{self, Daemon},
+        daemon::{self, Daemon, Process},
         folders, mounts, packages,
     },
 };
@@ -129,6 +129,11 @@ impl Peer {
             Self::Buildkit => &["docker", "version", "--format", "Docker {{.Server.Version}}"],
             Self::Buildah => &["buildah", "--version"],
         }
+    }
+
+    /// The process that holds the namespace, where it runs.
+    pub(crate) fn process(self) -> Result<Option<Process>> {
+        Ok(self.daemon()?.process())
     }
 
     /// The start of a command in the peer's namespace and root.

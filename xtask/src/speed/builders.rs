@@ -1,0 +1,75 @@
+//! The builders that are compared: each makes the same image and pushes it to the same registry.
+
+mod buildah;
+mod buildkit;
+mod slipway;
+
+use std::{path::Path, process::Command};
+
+use anyhow::Result;
+
+use crate::host::{command::Run, daemon::Process};
+
+pub(super) use buildah::Buildah;
+pub(super) use buildkit::Buildkit;
+pub(super) use slipway::{Slipway, program};
+
+/// One build.
+pub(super) struct Job<'a> {
+    pub(super) context: &'a Path,
+    pub(super) dockerfile: &'a Path,
+    /// The image, pushed after the build; without one nothing is.
+    pub(super) tag: Option<String>,
+    pub(super) arguments: Vec<(String, String)>,
+    /// Asks the registry for the bases' digests even where they are known.
+    pub(super) pull: bool,
+}
+
+/// A program that builds images.
+pub(super) trait Builder: Sync {
+    /// The name on the command line.
+    fn name(&self) -> &'static str;
+    /// The version, as it tells it.
+    fn version(&self) -> Result<String>;
+    /// The names of its own programs, to tell its memory from that of RUN.
+    fn engine(&self) -> &'static [&'static str];
+    /// The daemon that works for it, where there is one.
+    fn daemon(&self) -> Result<Option<Process>> {
+        Ok(None)
+    }
+    /// Forgets all that it ever built or pulled.
+    fn reset(&self) -> Result<()>;
+    /// Builds, and pushes.
+    fn build(&self, job: &Job<'_>) -> Result<()>;
+    /// Waits for what goes on in the background after a build.
+    fn rest(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Runs a command; of what it said the end is kept when it fails.
+fn complete(command: &mut Command) -> Result<()> {
+    let Err(error) = command.text() else { return Ok(()) };
+    let text = format!("{error:#}");
+    let lines: Vec<&str> = text.lines().collect();
+    let tail = lines.len().saturating_sub(25).max(1);
+    let end = lines.get(tail..).unwrap_or_default().join("\n");
+    anyhow::bail!("{}\n{end}", lines.first().copied().unwrap_or_default())
+}
+
+/// The flags that all of them spell alike.
+fn common(job: &Job<'_>, place: impl Fn(&Path) -> String) -> Vec<String> {
+    let mut words = vec!["--file".to_owned(), place(job.dockerfile)];
+    for (name, value) in &job.arguments {
+        words.extend(["--build-arg".to_owned(), format!("{name}={value}")]);
+    }
+    if let Some(tag) = &job.tag {
+        words.extend(["--tag".to_owned(), tag.clone()]);
+    }
+    words
+}
+
+/// A path of this machine, as the peers in their own root folder see it.
+fn hosted(path: &Path) -> String {
+    format!("/host{}", path.display())
+}

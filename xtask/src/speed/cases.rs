@@ -1,0 +1,95 @@
+//! The cases: what is built, and in which states of cache and context.
+
+mod files;
+mod layers;
+mod stages;
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use super::corpus::Corpus;
+
+/// One thing to build.
+pub(super) struct Case {
+    /// The letter of the list in the documentation, and a word: `c-node-modules`.
+    pub(super) name: &'static str,
+    pub(super) title: &'static str,
+    /// Bases that are in the stores before a cold build, except where a phase says otherwise.
+    pub(super) bases: &'static [&'static str],
+    /// The largest ratio, Slipway ÷ the fastest peer, that is aimed at.
+    pub(super) target: f64,
+    pub(super) phases: &'static [Phase],
+    /// Makes the context with its Dockerfile.
+    pub(super) make: fn(&Corpus, &Sizes) -> Result<()>,
+}
+
+/// A build of a case, after what came before.
+pub(super) struct Phase {
+    pub(super) name: &'static str,
+    pub(super) start: Start,
+    /// What is done to the context before; the token differs each time.
+    pub(super) change: fn(&Ground<'_>) -> Result<()>,
+    /// How many builds go on at once, each with its own argument `NUMBER`.
+    pub(super) at_once: usize,
+    /// Whether to ask for the bases again.
+    pub(super) pull: bool,
+}
+
+/// The state of the builder's store before a phase.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Start {
+    /// Empty: the bases are pulled.
+    Empty,
+    /// Nothing but the bases.
+    Bases,
+    /// As the phase before left it.
+    Kept,
+}
+
+/// What a phase may change.
+pub(super) struct Ground<'a> {
+    pub(super) context: &'a Path,
+    /// Different for each build that is measured, so that no registry and no cache knows its content.
+    pub(super) token: &'a str,
+    /// The registry that is pushed to.
+    pub(super) registry: &'a str,
+    /// The registry that has the bases.
+    pub(super) mirror: &'a str,
+}
+
+/// How large the large cases are.
+pub(super) struct Sizes {
+    /// Bytes of the tree that is copied between stages.
+    pub(super) copied: u64,
+}
+
+const COLD: Phase = Phase { name: "cold", start: Start::Bases, change: stamp, at_once: 1, pull: false };
+const EMPTY: Phase = Phase { name: "cold, bases pulled", start: Start::Empty, ..COLD };
+const SAME: Phase = Phase { name: "again", start: Start::Kept, change: nothing, ..COLD };
+
+/// What is the same for most.
+const PLAIN: Case = Case {
+    name: "",
+    title: "",
+    bases: &["busybox"],
+    target: 1.0,
+    phases: &[COLD, SAME],
+    make: |_, _| Ok(()),
+};
+
+/// All cases, in the order of their letters.
+pub(super) fn all() -> Vec<&'static Case> {
+    let mut all: Vec<&Case> = [files::CASES, layers::CASES, stages::CASES].into_iter().flatten().collect();
+    all.sort_by_key(|case| case.name);
+    all
+}
+
+fn nothing(_: &Ground<'_>) -> Result<()> {
+    Ok(())
+}
+
+/// A file that every context has, and that differs each time.
+fn stamp(ground: &Ground<'_>) -> Result<()> {
+    crate::host::folders::write(&ground.context.join("stamp"), ground.token)
+}

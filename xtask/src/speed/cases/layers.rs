@@ -1,0 +1,46 @@
+//! Cases of large and of tiny layers.
+
+use std::{fs::File, io::Write};
+
+use anyhow::{Context, Result};
+
+use super::{COLD, Case, EMPTY, Ground, PLAIN, Phase, SAME};
+
+pub(super) const CASES: &[Case] = &[
+    Case {
+        name: "a-hello",
+        title: "hello, COPY only",
+        bases: &["debian:bookworm-slim"],
+        phases: &[EMPTY, COLD, SAME],
+        make: |corpus, _| {
+            corpus.file("hello", "#!/bin/sh\necho hello\n")?;
+            corpus.file("Dockerfile", "FROM debian:bookworm-slim\nCOPY hello stamp /\nCMD [\"/hello\"]\n")
+        },
+        ..PLAIN
+    },
+    Case {
+        name: "e-two-large",
+        title: "a layer of 600 MB that does not compress, and one of 600 MB of text",
+        target: 0.5,
+        phases: &[Phase { change: stamp_large, ..COLD }, SAME],
+        make: |corpus, _| {
+            corpus.noise("noise.bin", 600_000_000)?;
+            corpus.words("words.txt", 600_000_000)?;
+            corpus.file("Dockerfile", "FROM busybox\nCOPY noise.bin /noise.bin\nCOPY words.txt /words.txt\n")
+        },
+        ..PLAIN
+    },
+];
+
+/// Overwrites the first bytes, so that both layers are new to everybody.
+fn stamp_large(ground: &Ground<'_>) -> Result<()> {
+    for name in ["noise.bin", "words.txt"] {
+        let path = ground.context.join(name);
+        File::options()
+            .write(true)
+            .open(&path)
+            .and_then(|mut file| file.write_all(ground.token.as_bytes()))
+            .with_context(|| format!("failed to change {}", path.display()))?;
+    }
+    Ok(())
+}
