@@ -3,6 +3,7 @@
 mod builders;
 mod cases;
 mod corpus;
+mod debs;
 mod machine;
 mod measure;
 mod meter;
@@ -60,7 +61,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     folders::make(&output)?;
     folders::make(&folder)?;
     cluster::lent(|access| {
-        bases::ensure(access, &["busybox", "debian"])?;
+        let needs = chosen.iter().flat_map(|case| case.needs).copied();
+        bases::ensure(access, &["busybox", "debian"].into_iter().chain(needs).collect::<Vec<_>>())?;
         let mirror = access.registry().to_owned();
         let builders = start(&options.peers, program, &folder, &mirror)?;
         let bench = measure::Bench::start(&folder, mirror, builders)?;

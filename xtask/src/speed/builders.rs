@@ -4,7 +4,7 @@ mod buildah;
 mod buildkit;
 mod slipway;
 
-use std::{path::Path, process::Command};
+use std::{path::Path, process::Command, time::Duration};
 
 use anyhow::Result;
 
@@ -15,6 +15,7 @@ pub(super) use buildkit::Buildkit;
 pub(super) use slipway::{Slipway, program};
 
 /// One build.
+#[derive(Clone)]
 pub(super) struct Job<'a> {
     pub(super) context: &'a Path,
     pub(super) dockerfile: &'a Path,
@@ -23,6 +24,13 @@ pub(super) struct Job<'a> {
     pub(super) arguments: Vec<(String, String)>,
     /// Asks the registry for the bases' digests even where they are known.
     pub(super) pull: bool,
+}
+
+impl<'a> Job<'a> {
+    /// A build of a context with this file, which pushes nothing.
+    pub(super) fn new(context: &'a Path, dockerfile: &'a Path) -> Self {
+        Self { context, dockerfile, tag: None, arguments: Vec::new(), pull: false }
+    }
 }
 
 /// A program that builds images.
@@ -47,15 +55,21 @@ pub(super) trait Builder: Sync {
     }
 }
 
-/// Runs a command; of what it said the end is kept when it fails.
-fn complete(command: &mut Command) -> Result<()> {
-    let Err(error) = command.text() else { return Ok(()) };
+/// Runs a command; of what it said the end is kept when it fails, and a build that does not end is ended.
+fn complete(command: &Command) -> Result<()> {
+    let mut limited = Command::new("timeout");
+    limited.arg("--kill-after=20").arg(PATIENCE.as_secs().to_string());
+    limited.arg(command.get_program()).args(command.get_args());
+    let Err(error) = limited.text() else { return Ok(()) };
     let text = format!("{error:#}");
     let lines: Vec<&str> = text.lines().collect();
     let tail = lines.len().saturating_sub(25).max(1);
     let end = lines.get(tail..).unwrap_or_default().join("\n");
     anyhow::bail!("{}\n{end}", lines.first().copied().unwrap_or_default())
 }
+
+/// No build of the corpus takes so long on a machine that is fit to measure.
+const PATIENCE: Duration = Duration::from_mins(20);
 
 /// The flags that all of them spell alike.
 fn common(job: &Job<'_>, place: impl Fn(&Path) -> String) -> Vec<String> {

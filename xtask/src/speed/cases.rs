@@ -1,6 +1,8 @@
 //! The cases: what is built, and in which states of cache and context.
 
+mod bases;
 mod files;
+mod languages;
 mod layers;
 mod stages;
 
@@ -17,6 +19,8 @@ pub(super) struct Case {
     pub(super) title: &'static str,
     /// Bases that are in the stores before a cold build, except where a phase says otherwise.
     pub(super) bases: &'static [&'static str],
+    /// What of the machine's base images those are, beyond busybox and debian.
+    pub(super) needs: &'static [&'static str],
     /// The largest ratio, Slipway ÷ the fastest peer, that is aimed at.
     pub(super) target: f64,
     pub(super) phases: &'static [Phase],
@@ -73,6 +77,7 @@ const PLAIN: Case = Case {
     name: "",
     title: "",
     bases: &["busybox"],
+    needs: &[],
     target: 1.0,
     phases: &[COLD, SAME],
     make: |_, _| Ok(()),
@@ -80,7 +85,8 @@ const PLAIN: Case = Case {
 
 /// All cases, in the order of their letters.
 pub(super) fn all() -> Vec<&'static Case> {
-    let mut all: Vec<&Case> = [files::CASES, layers::CASES, stages::CASES].into_iter().flatten().collect();
+    let groups = [bases::CASES, files::CASES, languages::CASES, layers::CASES, stages::CASES];
+    let mut all: Vec<&Case> = groups.into_iter().flatten().collect();
     all.sort_by_key(|case| case.name);
     all
 }

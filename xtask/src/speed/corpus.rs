@@ -4,11 +4,12 @@ use std::{
     fs::File,
     io::{BufWriter, Write},
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use anyhow::{Context, Result};
 
-use crate::host::{folders, mounts};
+use crate::host::{command::Run, folders, mounts};
 
 /// xorshift64*, enough for bytes that do not compress.
 pub(super) struct Random(u64);
@@ -52,6 +53,11 @@ impl Corpus {
         let file = self.folder.join(name);
         folders::make(file.parent().context("a file without a folder")?)?;
         folders::write(&file, text)
+    }
+
+    /// Takes all that lies in a folder.
+    pub(super) fn copy(&self, from: &Path) -> Result<()> {
+        Command::new("cp").arg("-r").arg(from.join(".")).arg(&self.folder).text().map(drop)
     }
 
     /// Writes small sources, a hundred to a folder: `name/d7/f742.js`.

@@ -85,9 +85,9 @@ impl Bench {
                 let builder = self.builders[(turn + run) % self.builders.len()].as_ref();
                 self.run(case, builder, run, corpus.path(), &mut result)?;
                 builder.reset()?;
-                self.registry.empty()?;
             }
         }
+        self.registry.empty()?;
         result.seconds_a_run =
             start.elapsed().as_secs_f64() / super::statistics::float(options.runs.max(1) as u64);
         Corpus::new(self.folder.join("context"))?;
@@ -135,9 +135,10 @@ impl Bench {
     ) -> Result<Sample> {
         if phase.start != Start::Kept {
             builder.reset()?;
+            self.registry.empty()?;
         }
         if phase.start == Start::Bases {
-            self.pull(case.bases, builder)?;
+            self.pull(case, builder)?;
         }
         let ground = Ground { context, token, registry: self.registry.address(), mirror: &self.mirror };
         (phase.change)(&ground)?;
@@ -171,29 +172,27 @@ impl Bench {
         number: usize,
     ) -> Result<()> {
         let dockerfile = context.join("Dockerfile");
-        let tag = format!("{}/{}/{}:{number}", self.registry.address(), builder.name(), case.name);
+        let tag = format!("{}:{number}", self.repository(case, builder));
         let arguments =
             if phase.at_once > 1 { vec![("NUMBER".to_owned(), number.to_string())] } else { Vec::new() };
-        builder.build(&Job { context, dockerfile: &dockerfile, tag: Some(tag), arguments, pull: phase.pull })
+        builder.build(&Job { tag: Some(tag), arguments, pull: phase.pull, ..Job::new(context, &dockerfile) })
     }
 
-    /// Has the builder pull bases as whole trees, as an earlier build would have.
-    fn pull(&self, bases: &[&str], builder: &dyn Builder) -> Result<()> {
-        for base in bases {
+    /// Has the builder pull bases as whole trees and push an image of each, as an earlier build would have.
+    fn pull(&self, case: &Case, builder: &dyn Builder) -> Result<()> {
+        for base in case.bases {
             let folder = self.folder.join("warm");
             mounts::delete(&folder)?;
             folders::make(&folder)?;
             let dockerfile = folder.join("Dockerfile");
-            folders::write(&dockerfile, format!("FROM {base}\nRUN [\"true\"]\n"))?;
-            let job = Job {
-                context: &folder,
-                dockerfile: &dockerfile,
-                tag: None,
-                arguments: Vec::new(),
-                pull: false,
-            };
-            builder.build(&job)?;
+            folders::write(&dockerfile, format!("FROM {base}\nRUN echo earlier > /earlier\n"))?;
+            let tag = format!("{}:earlier", self.repository(case, builder));
+            builder.build(&Job { tag: Some(tag), ..Job::new(&folder, &dockerfile) })?;
         }
         Ok(())
+    }
+
+    fn repository(&self, case: &Case, builder: &dyn Builder) -> String {
+        format!("{}/{}/{}", self.registry.address(), builder.name(), case.name)
     }
 }

@@ -27,7 +27,9 @@ impl Builder for Buildah {
             |words: &[&str]| Peer::Buildah.inside()?.args(["buildah", STORAGE]).args(words).text().map(drop);
         buildah(&["rm", "--all"])?;
         buildah(&["rmi", "--all", "--force"])?;
-        buildah(&["prune", "--all", "--force"])
+        buildah(&["prune", "--all", "--force"])?;
+        // Caches of RUN are not pruned with the rest.
+        Peer::Buildah.inside()?.args(["sh", "-c", "rm -rf /var/tmp/buildah-cache-*"]).run()
     }
 
     fn build(&self, job: &Job<'_>) -> Result<()> {

@@ -60,7 +60,7 @@ impl Builder for Slipway {
     }
 
     fn build(&self, job: &Job<'_>) -> Result<()> {
-        complete(&mut self.command(job))
+        complete(&self.command(job))
     }
 
     fn rest(&self) -> Result<()> {

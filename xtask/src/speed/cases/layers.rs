@@ -30,6 +30,26 @@ pub(super) const CASES: &[Case] = &[
         },
         ..PLAIN
     },
+    Case {
+        name: "m-copy",
+        title: "a stage makes files of 64 MB, and COPY --from takes them: 5 GB",
+        target: 0.5,
+        make: |corpus, sizes| {
+            corpus.noise("noise.bin", 32_000_000)?;
+            corpus.words("words.txt", 32_000_000)?;
+            // A window of gzip does not see that the files are alike.
+            corpus.file(
+                "Dockerfile",
+                format!(
+                    "FROM busybox AS build\nCOPY stamp noise.bin words.txt /\n\
+                     RUN mkdir /out && for i in $(seq {}); do cat /stamp /noise.bin /words.txt > /out/$i; done\n\
+                     FROM scratch\nCOPY --from=build /out /out\n",
+                    sizes.copied / 64_000_000
+                ),
+            )
+        },
+        ..PLAIN
+    },
 ];
 
 /// Overwrites the first bytes, so that both layers are new to everybody.
