@@ -2,6 +2,8 @@
 
 mod buildah;
 mod buildkit;
+mod buildkitd;
+mod kaniko;
 mod slipway;
 
 use std::{path::Path, process::Command, time::Duration};
@@ -12,6 +14,8 @@ use crate::host::{command::Run, daemon::Process};
 
 pub(super) use buildah::Buildah;
 pub(super) use buildkit::Buildkit;
+pub(super) use buildkitd::Buildkitd;
+pub(super) use kaniko::Kaniko;
 pub(super) use slipway::{Slipway, program};
 
 /// One build.
@@ -40,7 +44,7 @@ pub(super) trait Builder: Sync {
     /// The version, as it tells it.
     fn version(&self) -> Result<String>;
     /// The names of its own programs, to tell its memory from that of RUN.
-    fn engine(&self) -> &'static [&'static str];
+    fn engine(&self) -> Vec<String>;
     /// The daemon that works for it, where there is one.
     fn daemon(&self) -> Result<Option<Process>> {
         Ok(None)
@@ -51,6 +55,10 @@ pub(super) trait Builder: Sync {
     fn build(&self, job: &Job<'_>) -> Result<()>;
     /// Waits for what goes on in the background after a build.
     fn rest(&self) -> Result<()> {
+        Ok(())
+    }
+    /// Stops what was started for the measurement.
+    fn end(&self) -> Result<()> {
         Ok(())
     }
 }
@@ -81,6 +89,11 @@ fn common(job: &Job<'_>, place: impl Fn(&Path) -> String) -> Vec<String> {
         words.extend(["--tag".to_owned(), tag.clone()]);
     }
     words
+}
+
+/// Names of programs, as they are compared.
+fn names(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
 }
 
 /// A path of this machine, as the peers in their own root folder see it.

@@ -26,6 +26,8 @@ pub(super) struct Case {
     pub(super) phases: &'static [Phase],
     /// Makes the context with its Dockerfile.
     pub(super) make: fn(&Corpus, &Sizes) -> Result<()>,
+    /// What of the title does not hold for these sizes.
+    pub(super) note: fn(&Sizes) -> String,
 }
 
 /// A build of a case, after what came before.
@@ -81,7 +83,14 @@ const PLAIN: Case = Case {
     target: 1.0,
     phases: &[COLD, SAME],
     make: |_, _| Ok(()),
+    note: |_| String::new(),
 };
+
+pub(super) use files::{make_tree, project};
+pub(super) use stages::{tall, wide};
+
+/// A case without a context of its own, for measurements that make one.
+pub(super) const BARE: Case = Case { name: "scale", phases: &[COLD], ..PLAIN };
 
 /// All cases, in the order of their letters.
 pub(super) fn all() -> Vec<&'static Case> {

@@ -49,6 +49,12 @@ pub(super) fn date() -> String {
     said(Command::new("date").args(["-u", "+%Y-%m-%d"]))
 }
 
+/// Bytes that are free where a folder lies.
+pub(super) fn free(folder: &Path) -> u64 {
+    let text = said(Command::new("df").args(["--output=avail", "--block-size=1"]).arg(folder));
+    text.lines().last().and_then(|line| line.trim().parse().ok()).unwrap_or_default()
+}
+
 fn said(command: &mut Command) -> String {
     command.text().unwrap_or_default().trim().to_owned()
 }

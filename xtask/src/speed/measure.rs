@@ -26,6 +26,7 @@ pub(super) struct Bench {
     registry: Registry,
     mirror: String,
     builders: Vec<Box<dyn Builder>>,
+    copied: u64,
 }
 
 /// Measures the cases one after the other.
@@ -55,27 +56,66 @@ pub(super) fn cases(bench: &Bench, cases: &[&Case], options: &Options, output: &
 
 impl Bench {
     /// Starts the registry that everybody pushes to.
-    pub(super) fn start(folder: &Path, mirror: String, builders: Vec<Box<dyn Builder>>) -> Result<Self> {
+    pub(super) fn start(
+        folder: &Path,
+        mirror: String,
+        builders: Vec<Box<dyn Builder>>,
+        copied: u64,
+    ) -> Result<Self> {
         let registry = Registry::start(folder.join("registry"))?;
-        Ok(Self { folder: folder.to_owned(), registry, mirror, builders })
+        Ok(Self { folder: folder.to_owned(), registry, mirror, builders, copied })
+    }
+
+    /// Where all lies that is measured.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The address of the registry that is pushed to.
+    pub(super) fn registry(&self) -> &str {
+        self.registry.address()
+    }
+
+    pub(super) fn builders(&self) -> impl Iterator<Item = &dyn Builder> {
+        self.builders.iter().map(AsRef::as_ref)
+    }
+
+    /// The folder of the context.
+    pub(super) fn context(&self) -> PathBuf {
+        self.folder.join("context")
+    }
+
+    /// An empty context.
+    pub(super) fn corpus(&self) -> Result<Corpus> {
+        Corpus::new(self.context())
+    }
+
+    /// The sizes that fit: a store, the registry and a context hold what is copied about four times.
+    pub(super) fn sizes(&self) -> Sizes {
+        Sizes { copied: self.copied.min(machine::free(&self.folder) / 4) }
     }
 
     /// Stops the registry, and deletes what builders and corpus left.
     pub(super) fn end(&self) -> Result<()> {
-        self.builders.iter().try_for_each(|builder| builder.reset())?;
+        for builder in &self.builders {
+            builder.reset()?;
+            builder.end()?;
+        }
         self.registry.end()?;
         mounts::delete(&self.folder)
     }
 
-    fn case(&self, case: &Case, options: &Options) -> Result<CaseResult> {
-        let corpus = Corpus::new(self.folder.join("context"))?;
-        let sizes = Sizes { copied: options.copy_gb * 1_000_000_000 };
+    /// One case, so many times, by each builder in turn.
+    pub(super) fn case(&self, case: &Case, options: &Options) -> Result<CaseResult> {
+        let corpus = self.corpus()?;
+        let sizes = self.sizes();
         (case.make)(&corpus, &sizes)?;
         let mut result = CaseResult {
             title: case.title.to_owned(),
             target: case.target,
             date: machine::date(),
             commit: machine::commit(),
+            note: (case.note)(&sizes),
             ..CaseResult::default()
         };
         let start = Instant::now();
@@ -90,7 +130,7 @@ impl Bench {
         self.registry.empty()?;
         result.seconds_a_run =
             start.elapsed().as_secs_f64() / super::statistics::float(options.runs.max(1) as u64);
-        Corpus::new(self.folder.join("context"))?;
+        self.corpus()?;
         Ok(result)
     }
 
@@ -112,7 +152,14 @@ impl Bench {
             let token = format!("{token}-{}", phase.name.replace([' ', ','], "-"));
             match self.phase(case, phase, builder, context, &token) {
                 Ok(sample) => {
-                    println!("   {:<22} {:<10} {:.3} s", phase.name, builder.name(), sample.seconds);
+                    println!(
+                        "   {:<22} {:<10} {:>8.3} s, CPU {:.2} s, {} MB written",
+                        phase.name,
+                        builder.name(),
+                        sample.seconds,
+                        sample.cpu,
+                        sample.written / 1_000_000
+                    );
                     outcome.runs.push(sample);
                 }
                 Err(error) => {
@@ -125,14 +172,15 @@ impl Bench {
         Ok(())
     }
 
-    fn phase(
+    /// Brings store, registry and context to the state that a phase begins with.
+    pub(super) fn prepare(
         &self,
         case: &Case,
         phase: &Phase,
         builder: &dyn Builder,
         context: &Path,
         token: &str,
-    ) -> Result<Sample> {
+    ) -> Result<()> {
         if phase.start != Start::Kept {
             builder.reset()?;
             self.registry.empty()?;
@@ -142,10 +190,22 @@ impl Bench {
         }
         let ground = Ground { context, token, registry: self.registry.address(), mirror: &self.mirror };
         (phase.change)(&ground)?;
-        builder.rest()?;
+        builder.rest()
+    }
+
+    /// Measures one phase of a case by one builder.
+    pub(super) fn phase(
+        &self,
+        case: &Case,
+        phase: &Phase,
+        builder: &dyn Builder,
+        context: &Path,
+        token: &str,
+    ) -> Result<Sample> {
+        self.prepare(case, phase, builder, context, token)?;
         let watched = Watched {
             daemon: builder.daemon()?,
-            engine: builder.engine(),
+            engine: &builder.engine(),
             registry: self.registry.process()?,
         };
         meter::measure(&watched, || {

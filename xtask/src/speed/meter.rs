@@ -39,7 +39,7 @@ pub(super) struct Watched<'a> {
     /// The daemon, where there is one.
     pub(super) daemon: Option<Process>,
     /// The names of the builder's own programs; what else runs is a RUN's.
-    pub(super) engine: &'a [&'static str],
+    pub(super) engine: &'a [String],
     /// Where it pushes to.
     pub(super) registry: Process,
 }
@@ -144,7 +144,7 @@ fn engine(watched: &Watched<'_>) -> Vec<u32> {
     let mine = Process::of(process::id());
     let roots = mine.into_iter().chain(watched.daemon);
     let all = roots.flat_map(daemon::tree).map(Process::pid);
-    all.filter(|pid| program(*pid).is_some_and(|name| watched.engine.contains(&name.as_str()))).collect()
+    all.filter(|pid| program(*pid).is_some_and(|name| watched.engine.contains(&name))).collect()
 }
 
 fn program(pid: u32) -> Option<String> {
@@ -175,7 +175,8 @@ mod tests {
     #[test]
     fn a_child_that_computes_is_counted() {
         let registry = Process::of(process::id()).expect("this process");
-        let watched = Watched { daemon: None, engine: &["sh", "dash", "bash"], registry };
+        let engine = ["sh", "dash", "bash"].map(ToOwned::to_owned);
+        let watched = Watched { daemon: None, engine: &engine, registry };
         let work = "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done";
         let sample = measure(&watched, || {
             let status = process::Command::new("sh").args(["-c", work]).status()?;
@@ -183,6 +184,6 @@ mod tests {
             Ok(())
         })
         .expect("a shell");
-        assert!(sample.seconds > 0.0 && sample.cpu > 0.0, "{sample:?}");
+        assert!(sample.seconds > 0.0 && sample.cpu > 0.0 && sample.peak > 0, "{sample:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! The results as Markdown: a table of ratios, and one of everything else.
+//! The results as Markdown: a page with the machine, the ratios, the charts and all other figures.
 
 use std::fmt::Write;
 
@@ -6,6 +6,43 @@ use super::{
     results::{CaseResult, Outcome, PhaseResult, Results, SUBJECT},
     statistics::{float, spread},
 };
+
+/// The page of the results. It is made anew from what is stored; how it was measured is told in a page beside it.
+pub(super) fn page(results: &Results) -> String {
+    let machine = &results.machine;
+    let mut text = format!(
+        "# Measured: Slipway beside other builders\n\nMade by `cargo xtask bench`; [method](method.md) says what is \
+         measured and how. Raw figures: [results.json](results.json).\n\n{} cores of {}, {} of memory, Linux {}, {}.\n",
+        machine.cores, machine.processor, machine.memory, machine.kernel, machine.filesystem
+    );
+    let versions = machine.versions.iter().map(|(name, version)| format!("{name}: {version}"));
+    let _ = writeln!(text, "\n{}.\n", versions.collect::<Vec<_>>().join("; "));
+    text.push_str("Medians in seconds; the ratio is Slipway ÷ the fastest peer.\n\n");
+    text.push_str(&ratios(results));
+    text.push_str("\n![Ratios as bars](ratios.svg)\n");
+    if !results.figures.is_empty() {
+        text.push_str("\n## Small figures\n\n| what | measured | target | |\n|---|---:|---|---|\n");
+        for figure in &results.figures {
+            let verdict = if figure.met { "" } else { "missed" };
+            let _ = writeln!(
+                text,
+                "| {} | {:.2} {} | {} | {verdict} |",
+                figure.what, figure.value, figure.unit, figure.target
+            );
+        }
+    }
+    if !results.scaling.is_empty() {
+        text.push_str("\n## Growth\n\n![Seconds against counts](scaling.svg)\n");
+        for (what, growth) in &results.scaling {
+            let _ = writeln!(text, "\n{what}:\n");
+            for (builder, points) in &growth.builders {
+                let _ = writeln!(text, "- {}", super::scaling::words(builder, points));
+            }
+        }
+    }
+    text.push_str("\n## Everything\n\n");
+    text + &details(&results.cases)
+}
 
 /// A table with a line for each builder in each phase of these cases.
 pub(super) fn details<'a>(cases: impl IntoIterator<Item = (&'a String, &'a CaseResult)>) -> String {

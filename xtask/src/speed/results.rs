@@ -14,6 +14,28 @@ use crate::host::folders;
 pub(super) struct Results {
     pub(super) machine: Machine,
     pub(super) cases: BTreeMap<String, CaseResult>,
+    /// What grows, in words, with how the time grows with it.
+    pub(super) scaling: BTreeMap<String, Growth>,
+    /// Small figures with their targets.
+    pub(super) figures: Vec<Figure>,
+}
+
+/// Medians of seconds against a count, for each builder.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Growth {
+    pub(super) builders: BTreeMap<String, Vec<(f64, f64)>>,
+}
+
+/// One figure that has a limit.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Figure {
+    pub(super) what: String,
+    pub(super) value: f64,
+    pub(super) unit: String,
+    pub(super) target: String,
+    pub(super) met: bool,
 }
 
 /// One case.

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::{Builder, Job, common, complete, hosted};
+use super::{Builder, Job, common, complete, hosted, names};
 use crate::{host::command::Run, peers::Peer};
 
 pub(in crate::speed) struct Buildah;
@@ -18,8 +18,8 @@ impl Builder for Buildah {
         Ok(Peer::Buildah.inside()?.args(["buildah", "--version"]).text()?.trim().to_owned())
     }
 
-    fn engine(&self) -> &'static [&'static str] {
-        &["buildah", "runc", "conmon"]
+    fn engine(&self) -> Vec<String> {
+        names(&["buildah", "runc", "conmon"])
     }
 
     fn reset(&self) -> Result<()> {

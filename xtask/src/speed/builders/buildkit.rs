@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::{Builder, Job, common, complete, hosted};
+use super::{Builder, Job, common, complete, hosted, names};
 use crate::{
     host::{command::Run, daemon::Process},
     peers::Peer,
@@ -20,8 +20,8 @@ impl Builder for Buildkit {
         Ok(Peer::Buildkit.inside()?.args(words).text()?.trim().to_owned())
     }
 
-    fn engine(&self) -> &'static [&'static str] {
-        &["dockerd", "containerd", "docker", "docker-buildx", "buildx", "runc", "docker-proxy"]
+    fn engine(&self) -> Vec<String> {
+        names(&["dockerd", "containerd", "docker", "docker-buildx", "buildx", "runc", "docker-proxy"])
     }
 
     fn daemon(&self) -> Result<Option<Process>> {

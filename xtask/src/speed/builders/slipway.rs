@@ -14,6 +14,7 @@ use crate::{
     speed::meter,
 };
 
+#[derive(Clone)]
 pub(in crate::speed) struct Slipway {
     /// Resolved, since that is what the kernel tells of a process.
     pub(in crate::speed) program: PathBuf,
@@ -50,8 +51,8 @@ impl Builder for Slipway {
         Ok(Command::new(&self.program).arg("--version").text()?.trim().to_owned())
     }
 
-    fn engine(&self) -> &'static [&'static str] {
-        &["slipway"]
+    fn engine(&self) -> Vec<String> {
+        self.program.file_name().map(|name| name.to_string_lossy().into_owned()).into_iter().collect()
     }
 
     fn reset(&self) -> Result<()> {

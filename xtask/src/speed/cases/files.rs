@@ -71,7 +71,7 @@ pub(in crate::speed) fn make_tree(count: usize) -> String {
 }
 
 /// Dependencies are made by one step, sources copied by another, and the last stage takes what came of both.
-fn project(corpus: &Corpus, sources: usize) -> Result<()> {
+pub(in crate::speed) fn project(corpus: &Corpus, sources: usize) -> Result<()> {
     corpus.sources("src", sources, 2000)?;
     corpus.file("src/main.js", "start()\n")?;
     corpus.file("package.json", "{\"name\": \"shop\"}\n")?;
