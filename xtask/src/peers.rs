@@ -6,7 +6,11 @@
 mod build;
 mod root;
 
-use std::{path::PathBuf, process::Command, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
 
 use anyhow::{Context, Result, bail};
 use clap::{Subcommand, ValueEnum};
@@ -51,7 +55,11 @@ pub(crate) enum Peer {
 
 pub(crate) fn run(command: Commands) -> Result<()> {
     match command {
-        Commands::Up { peers } => peers.into_iter().try_for_each(Peer::up),
+        Commands::Up { peers } => peers.into_iter().try_for_each(|peer| {
+            peer.up()?;
+            println!("{} is up: {}", peer.name(), peer.inside()?.args(peer.question()).text()?.trim());
+            Ok(())
+        }),
         Commands::Down => down(),
         Commands::Build(options) => build::run(&options),
         Commands::Exec { peer, command } => peer.inside()?.args(command).run(),
@@ -82,6 +90,11 @@ impl Peer {
 
     /// Starts the peer unless it runs.
     pub(crate) fn up(self) -> Result<()> {
+        self.up_with(None)
+    }
+
+    /// Starts the peer unless it runs, with what it stores in this folder instead of beside its root.
+    pub(crate) fn up_with(self, data: Option<&Path>) -> Result<()> {
         if self.daemon()?.process().is_some() {
             return Ok(());
         }
@@ -91,15 +104,20 @@ impl Peer {
         let lower = root::ensure()?;
         let state = folder()?.join(self.name());
         mounts::delete(&state)?;
-        root::start(&self.daemon()?, &lower, &state, &self.program())?;
+        let data = data.map_or_else(|| state.join("data"), Path::to_path_buf);
+        root::start(&self.daemon()?, &lower, &state, &data, &self.program())?;
         wait_until(&format!("{} answers", self.name()), Duration::from_mins(1), || {
             self.daemon()?.must_run()?;
             // Until the root has changed, a command would find this machine's own programs.
             let moved = self.inside()?.args(["test", "-d", "/host/proc"]).succeeds();
             Ok(moved && self.inside()?.args(self.question()).succeeds())
         })?;
-        println!("{} is up: {}", self.name(), self.inside()?.args(self.question()).text()?.trim());
         Ok(())
+    }
+
+    /// Stops the peer with all that it started, and deletes what it built beside its root.
+    pub(crate) fn stop(self) -> Result<()> {
+        stop(&self.daemon()?)
     }
 
     /// What holds the namespace: the daemon, or something that sleeps where there is none.
@@ -153,13 +171,14 @@ impl Peer {
 
 /// Stops every peer with all that it started.
 fn down() -> Result<()> {
-    for daemon in Daemon::recorded(&folder()?) {
-        let below = daemon.process().map(daemon::tree).unwrap_or_default();
-        daemon.stop(Duration::from_secs(15))?;
-        for process in below {
-            process.kill();
-        }
-        mounts::delete(&folder()?.join(daemon.name()))?;
+    Daemon::recorded(&folder()?).iter().try_for_each(stop)
+}
+
+fn stop(daemon: &Daemon) -> Result<()> {
+    let below = daemon.process().map(daemon::tree).unwrap_or_default();
+    daemon.stop(Duration::from_secs(15))?;
+    for process in below {
+        process.kill();
     }
-    Ok(())
+    mounts::delete(&folder()?.join(daemon.name()))
 }

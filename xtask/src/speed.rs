@@ -16,6 +16,7 @@ mod report;
 mod results;
 mod scaling;
 mod statistics;
+mod volume;
 
 use std::path::{Path, PathBuf};
 
@@ -25,12 +26,12 @@ use crate::{
     bases, cluster,
     host::{folders, packages},
     images,
-    peers::Peer,
 };
 use builders::{Buildah, Builder, Buildkit, Buildkitd, Kaniko, Slipway};
 use cases::Case;
 use measure::Bench;
 use results::Results;
+use volume::Volume;
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
@@ -93,12 +94,12 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         let needs = chosen.iter().flat_map(|case| case.needs).copied();
         bases::ensure(access, &["busybox", "debian"].into_iter().chain(needs).collect::<Vec<_>>())?;
         let mirror = access.registry().to_owned();
-        let slipway = Slipway { program, store: folder.join("store"), mirror: mirror.clone() };
+        let slipway = Slipway { program, volume: Volume::at(folder.join("slipway")), mirror: mirror.clone() };
         let peers = if options.profile || options.figures { Vec::new() } else { options.peers() };
         let builders = start(&peers, options, &slipway, &folder)?;
         let bench = Bench::start(&folder, mirror, builders, options.copy_gb * 1_000_000_000)?;
         let outcome = measure(&bench, &slipway, &chosen, options, &output);
-        slipway.reset()?;
+        slipway.end()?;
         bench.end()?;
         outcome
     })
@@ -145,24 +146,17 @@ fn start(
 ) -> Result<Vec<Box<dyn Builder>>> {
     let mut builders: Vec<Box<dyn Builder>> = Vec::new();
     for name in names {
+        let volume = Volume::at(folder.join(name));
         builders.push(match (name.as_str(), &options.buildkitd, &options.kaniko) {
             ("slipway", ..) => Box::new(slipway.clone()),
-            ("buildkit", ..) => {
-                Peer::Buildkit.up()?;
-                Box::new(Buildkit)
-            }
-            ("buildah", ..) => {
-                Peer::Buildah.up()?;
-                Box::new(Buildah)
-            }
+            ("buildkit", ..) => Box::new(Buildkit(volume)),
+            ("buildah", ..) => Box::new(Buildah(volume)),
             ("buildkitd", Some(program), _) => {
-                Box::new(Buildkitd::start(program, folder.join("buildkitd"), &slipway.mirror)?)
+                Box::new(Buildkitd { program: program.clone(), volume, mirror: slipway.mirror.clone() })
             }
-            ("kaniko", _, Some(program)) => Box::new(Kaniko {
-                program: program.clone(),
-                folder: folder.join("kaniko"),
-                mirror: slipway.mirror.clone(),
-            }),
+            ("kaniko", _, Some(program)) => {
+                Box::new(Kaniko { program: program.clone(), volume, mirror: slipway.mirror.clone() })
+            }
             (other, ..) => bail!("there is no builder {other}; there are slipway, buildkit and buildah"),
         });
     }

@@ -29,7 +29,7 @@ pub(super) fn measure(bench: &Bench, slipway: &Slipway, runs: usize, output: &Pa
             figure.what, figure.value, figure.unit, figure.target
         );
     }
-    slipway.reset()?;
+    slipway.end()?;
     let mut results = Results::read(&output.join("results.json"))?;
     results.figures = figures;
     super::write(&results, output)
@@ -51,6 +51,7 @@ fn cached(bench: &Bench, slipway: &Slipway) -> Result<Figure> {
     corpus.file("stamp", "cached")?;
     let dockerfile = corpus.path().join("Dockerfile");
     let job = Job::new(corpus.path(), &dockerfile);
+    slipway.reset()?;
     slipway.build(&job)?;
     slipway.rest()?;
     let mut times = Vec::new();

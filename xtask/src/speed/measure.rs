@@ -17,6 +17,7 @@ use super::{
     registry::Registry,
     report,
     results::{CaseResult, Results},
+    volume::Volume,
 };
 use crate::host::{folders, mounts};
 
@@ -27,6 +28,8 @@ pub(super) struct Bench {
     mirror: String,
     builders: Vec<Box<dyn Builder>>,
     copied: u64,
+    /// The file system of the contexts.
+    volume: Volume,
 }
 
 /// Measures the cases one after the other.
@@ -35,7 +38,9 @@ pub(super) fn cases(bench: &Bench, cases: &[&Case], options: &Options, output: &
     let versions = std::mem::take(&mut results.machine.versions);
     results.machine = Machine { versions, ..Machine::here(&bench.folder) };
     for builder in &bench.builders {
+        builder.reset()?;
         results.machine.versions.insert(builder.name().to_owned(), builder.version()?);
+        builder.end()?;
     }
     for case in cases {
         println!("== {}: {}", case.name, case.title);
@@ -63,7 +68,8 @@ impl Bench {
         copied: u64,
     ) -> Result<Self> {
         let registry = Registry::start(folder.join("registry"))?;
-        Ok(Self { folder: folder.to_owned(), registry, mirror, builders, copied })
+        let volume = Volume::at(folder.join("corpus"));
+        Ok(Self { folder: folder.to_owned(), registry, mirror, builders, copied, volume })
     }
 
     /// Where all lies that is measured.
@@ -82,11 +88,12 @@ impl Bench {
 
     /// The folder of the context.
     pub(super) fn context(&self) -> PathBuf {
-        self.folder.join("context")
+        self.volume.folder().join("context")
     }
 
     /// An empty context.
     pub(super) fn corpus(&self) -> Result<Corpus> {
+        self.volume.renew()?;
         Corpus::new(self.context())
     }
 
@@ -98,9 +105,9 @@ impl Bench {
     /// Stops the registry, and deletes what builders and corpus left.
     pub(super) fn end(&self) -> Result<()> {
         for builder in &self.builders {
-            builder.reset()?;
             builder.end()?;
         }
+        self.volume.remove()?;
         self.registry.end()?;
         mounts::delete(&self.folder)
     }
@@ -124,13 +131,14 @@ impl Bench {
                 // Whoever was first is last the next time.
                 let builder = self.builders[(turn + run) % self.builders.len()].as_ref();
                 self.run(case, builder, run, corpus.path(), &mut result)?;
-                builder.reset()?;
+                // A peer that runs would hold the others' volumes.
+                builder.end()?;
             }
         }
         self.registry.empty()?;
         result.seconds_a_run =
             start.elapsed().as_secs_f64() / super::statistics::float(options.runs.max(1) as u64);
-        self.corpus()?;
+        self.volume.remove()?;
         Ok(result)
     }
 

@@ -93,7 +93,7 @@ fn measure_axis(bench: &Bench, axis: &Axis, runs: usize) -> Result<Growth> {
                     Ok(sample) => seconds.push(sample.seconds),
                     Err(error) => println!("   {count} {:<10} FAILED: {error:#}", builder.name()),
                 }
-                builder.reset()?;
+                builder.end()?;
             }
             if let Some(median) = median(seconds) {
                 println!("   {count:<12} {:<10} {median:.3} s", builder.name());

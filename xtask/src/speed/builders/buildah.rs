@@ -3,9 +3,9 @@
 use anyhow::Result;
 
 use super::{Builder, Job, common, complete, hosted, names};
-use crate::{host::command::Run, peers::Peer};
+use crate::{host::command::Run, peers::Peer, speed::volume::Volume};
 
-pub(in crate::speed) struct Buildah;
+pub(in crate::speed) struct Buildah(pub(in crate::speed) Volume);
 
 const STORAGE: &str = "--storage-driver=overlay";
 
@@ -23,13 +23,14 @@ impl Builder for Buildah {
     }
 
     fn reset(&self) -> Result<()> {
-        let buildah =
-            |words: &[&str]| Peer::Buildah.inside()?.args(["buildah", STORAGE]).args(words).text().map(drop);
-        buildah(&["rm", "--all"])?;
-        buildah(&["rmi", "--all", "--force"])?;
-        buildah(&["prune", "--all", "--force"])?;
-        // Caches of RUN are not pruned with the rest.
-        Peer::Buildah.inside()?.args(["sh", "-c", "rm -rf /var/tmp/buildah-cache-*"]).run()
+        self.end()?;
+        self.0.renew()?;
+        Peer::Buildah.up_with(Some(self.0.folder()))
+    }
+
+    fn end(&self) -> Result<()> {
+        Peer::Buildah.stop()?;
+        self.0.remove()
     }
 
     fn build(&self, job: &Job<'_>) -> Result<()> {

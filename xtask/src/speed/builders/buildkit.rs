@@ -6,9 +6,10 @@ use super::{Builder, Job, common, complete, hosted, names};
 use crate::{
     host::{command::Run, daemon::Process},
     peers::Peer,
+    speed::volume::Volume,
 };
 
-pub(in crate::speed) struct Buildkit;
+pub(in crate::speed) struct Buildkit(pub(in crate::speed) Volume);
 
 impl Builder for Buildkit {
     fn name(&self) -> &'static str {
@@ -29,9 +30,14 @@ impl Builder for Buildkit {
     }
 
     fn reset(&self) -> Result<()> {
-        let docker = |words: &[&str]| Peer::Buildkit.inside()?.arg("docker").args(words).text().map(drop);
-        docker(&["buildx", "prune", "--all", "--force"])?;
-        docker(&["system", "prune", "--all", "--force"])
+        self.end()?;
+        self.0.renew()?;
+        Peer::Buildkit.up_with(Some(self.0.folder()))
+    }
+
+    fn end(&self) -> Result<()> {
+        Peer::Buildkit.stop()?;
+        self.0.remove()
     }
 
     fn build(&self, job: &Job<'_>) -> Result<()> {

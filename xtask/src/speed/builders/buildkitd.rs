@@ -8,48 +8,47 @@ use super::{Builder, Job, complete, names};
 use crate::host::{
     command::{Run, wait_until},
     daemon::{Daemon, Process},
-    folders, mounts, parts,
+    folders, parts,
 };
+use crate::speed::volume::Volume;
 
 pub(in crate::speed) struct Buildkitd {
-    client: PathBuf,
-    folder: PathBuf,
+    pub(in crate::speed) program: PathBuf,
+    pub(in crate::speed) volume: Volume,
+    pub(in crate::speed) mirror: String,
 }
 
 impl Buildkitd {
-    /// Starts the daemon with a store of its own.
-    pub(in crate::speed) fn start(program: &std::path::Path, folder: PathBuf, mirror: &str) -> Result<Self> {
-        let client = program.with_file_name("buildctl");
-        anyhow::ensure!(client.is_file(), "there is no {}: it must lie beside buildkitd", client.display());
-        folders::make(&folder)?;
-        let settings = folder.join("buildkitd.toml");
+    /// Starts the daemon over an empty store.
+    fn start(&self) -> Result<()> {
+        let settings = self.volume.folder().join("buildkitd.toml");
+        let mirror = &self.mirror;
         let text = format!(
             "[registry.\"docker.io\"]\nmirrors = [\"{mirror}\"]\n[registry.\"{mirror}\"]\nhttp = true\ninsecure = true\n"
         );
         folders::write(&settings, text)?;
         let runc = parts::RUNC.ensure()?.join("runc");
-        let this = Self { client, folder };
-        this.process().ensure(program, |command| {
-            command.arg("--config").arg(&settings).arg("--root").arg(this.folder.join("data"));
-            command.arg("--addr").arg(this.address()).arg("--oci-worker-binary").arg(&runc);
+        self.process().ensure(&self.program, |command| {
+            command.arg("--config").arg(&settings).arg("--root").arg(self.volume.folder().join("data"));
+            command.arg("--addr").arg(self.address()).arg("--oci-worker-binary").arg(&runc);
         })?;
         wait_until("answer of buildkitd", Duration::from_secs(30), || {
-            this.process().must_run()?;
-            Ok(this.command().args(["debug", "workers"]).succeeds())
-        })?;
-        Ok(this)
+            self.process().must_run()?;
+            Ok(self.command().args(["debug", "workers"]).succeeds())
+        })
+        .map(drop)
     }
 
     fn process(&self) -> Daemon {
-        Daemon::new(&self.folder, "buildkitd")
+        Daemon::new(self.volume.folder(), "buildkitd")
     }
 
     fn address(&self) -> String {
-        format!("unix://{}", self.folder.join("socket").display())
+        format!("unix://{}", self.volume.folder().join("socket").display())
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new(&self.client);
+        let mut command = Command::new(self.program.with_file_name("buildctl"));
         command.arg("--addr").arg(self.address());
         command
     }
@@ -61,7 +60,7 @@ impl Builder for Buildkitd {
     }
 
     fn version(&self) -> Result<String> {
-        Ok(Command::new(&self.client).arg("--version").text()?.trim().to_owned())
+        Ok(Command::new(self.program.with_file_name("buildctl")).arg("--version").text()?.trim().to_owned())
     }
 
     fn engine(&self) -> Vec<String> {
@@ -73,7 +72,9 @@ impl Builder for Buildkitd {
     }
 
     fn reset(&self) -> Result<()> {
-        self.command().args(["prune", "--all"]).text().map(drop)
+        self.end()?;
+        self.volume.renew()?;
+        self.start()
     }
 
     fn build(&self, job: &Job<'_>) -> Result<()> {
@@ -96,7 +97,6 @@ impl Builder for Buildkitd {
 
     fn end(&self) -> Result<()> {
         self.process().stop(Duration::from_secs(20))?;
-        mounts::unmount_below(&self.folder)?;
-        mounts::delete(&self.folder)
+        self.volume.remove()
     }
 }

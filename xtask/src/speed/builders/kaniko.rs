@@ -1,15 +1,22 @@
 //! kaniko, given by path: a fresh root folder for each build, as a pod has one, and its cache in the registry.
 
-use std::{path::PathBuf, process::Command};
+use std::{
+    path::PathBuf,
+    process::Command,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use anyhow::{Context, Result};
 
 use super::{Builder, Job, complete, names};
-use crate::host::{command::Run, folders, mounts};
+use crate::{
+    host::{command::Run, folders},
+    speed::volume::Volume,
+};
 
 pub(in crate::speed) struct Kaniko {
     pub(in crate::speed) program: PathBuf,
-    pub(in crate::speed) folder: PathBuf,
+    pub(in crate::speed) volume: Volume,
     pub(in crate::speed) mirror: String,
 }
 
@@ -46,15 +53,19 @@ impl Builder for Kaniko {
 
     /// It has no store: what it knows lies in the registry, which is emptied with it.
     fn reset(&self) -> Result<()> {
-        mounts::delete(&self.folder)
+        self.volume.renew()
+    }
+
+    fn end(&self) -> Result<()> {
+        self.volume.remove()
     }
 
     fn build(&self, job: &Job<'_>) -> Result<()> {
         let beside =
             job.dockerfile.strip_prefix(job.context).context("a Dockerfile outside of its context")?;
-        let root =
-            self.folder.join(format!("root-{:?}", std::thread::current().id()).replace(['(', ')'], "-"));
-        mounts::delete(&root)?;
+        // A new root each time, as in a pod; they go with the volume.
+        let start = SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos();
+        let root = self.volume.folder().join(format!("root-{start}"));
         folders::make(&root)?;
         let mut build = Command::new("unshare");
         build.args(["--mount", "--pid", "--fork", "--propagation=private", "sh", "-euc", INSIDE, "kaniko"]);
@@ -76,8 +87,6 @@ impl Builder for Kaniko {
                 build.args(["--cache=true", &format!("--cache-repo={repository}/cache")])
             }
         };
-        let outcome = complete(&build);
-        mounts::delete(&root)?;
-        outcome
+        complete(&build)
     }
 }

@@ -10,15 +10,16 @@ use anyhow::{Context, Result};
 
 use super::{Builder, Job, common, complete};
 use crate::{
-    host::{command::Run, mounts},
-    speed::meter,
+    host::command::Run,
+    speed::{meter, volume::Volume},
 };
 
 #[derive(Clone)]
 pub(in crate::speed) struct Slipway {
     /// Resolved, since that is what the kernel tells of a process.
     pub(in crate::speed) program: PathBuf,
-    pub(in crate::speed) store: PathBuf,
+    /// A file system of its own for what it stores.
+    pub(in crate::speed) volume: Volume,
     /// The registry that has the bases.
     pub(in crate::speed) mirror: String,
 }
@@ -27,7 +28,11 @@ impl Slipway {
     /// The command of a build, to start or to look into.
     pub(in crate::speed) fn command(&self, job: &Job<'_>) -> Command {
         let mut command = Command::new(&self.program);
-        command.arg("build").arg("--root").arg(&self.store).args(["--progress", "plain"]);
+        command
+            .arg("build")
+            .arg("--root")
+            .arg(self.volume.folder().join("store"))
+            .args(["--progress", "plain"]);
         command.args(["--insecure-registry", &self.mirror]);
         command.arg("--registry-mirror").arg(format!("docker.io={}", self.mirror));
         command.args(common(job, |path| path.display().to_string()));
@@ -57,11 +62,16 @@ impl Builder for Slipway {
 
     fn reset(&self) -> Result<()> {
         self.rest()?;
-        mounts::delete(&self.store)
+        self.volume.renew()
     }
 
     fn build(&self, job: &Job<'_>) -> Result<()> {
         complete(&self.command(job))
+    }
+
+    fn end(&self) -> Result<()> {
+        self.rest()?;
+        self.volume.remove()
     }
 
     fn rest(&self) -> Result<()> {
