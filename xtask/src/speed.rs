@@ -90,6 +90,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let output = options.output.clone().unwrap_or_else(|| folders::checkout().join("docs/benchmarks"));
     folders::make(&output)?;
     folders::make(&folder)?;
+    let _lock = folders::lock("bench")?;
     cluster::lent(|access| {
         let needs = chosen.iter().flat_map(|case| case.needs).copied();
         bases::ensure(access, &["busybox", "debian"].into_iter().chain(needs).collect::<Vec<_>>())?;

@@ -68,6 +68,8 @@ impl Bench {
         copied: u64,
     ) -> Result<Self> {
         let registry = Registry::start(folder.join("registry"))?;
+        // A measurement that was stopped may have left a peer running, which holds everybody's volumes.
+        builders.iter().try_for_each(|builder| builder.end())?;
         let volume = Volume::at(folder.join("corpus"));
         Ok(Self { folder: folder.to_owned(), registry, mirror, builders, copied, volume })
     }

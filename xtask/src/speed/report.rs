@@ -133,3 +133,54 @@ fn failed(outcome: &Outcome) -> String {
     let line = why.lines().last().unwrap_or_default().replace('|', "/");
     format!("failed: {line} | | | | | |")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::speed::{meter::Sample, results::Figure};
+
+    fn results() -> Results {
+        let mut case = CaseResult { title: "hello".into(), target: 0.5, ..CaseResult::default() };
+        for (builder, seconds) in [("slipway", [1.0, 1.2, 3.0]), ("buildkit", [1.5, 2.0, 2.5])] {
+            let runs =
+                seconds.map(|seconds| Sample { seconds, cpu: 0.5, sent: 2_000_000, ..Sample::default() });
+            case.outcome("cold", builder).runs = runs.to_vec();
+        }
+        case.outcome("cold", "buildah").failure = Some("a log\nexit | 1".into());
+        let mut results = Results::default();
+        results.cases.insert("a-hello".into(), case);
+        results
+    }
+
+    #[test]
+    fn a_lost_target_is_said() {
+        let table = ratios(&results());
+        assert!(table.contains("| case | state | slipway | buildah | buildkit | ratio |"), "{table}");
+        assert!(
+            table.contains("| **a-hello**: hello | cold | 1.20 | failed | 2.00 | 0.60 | 0.5 | missed |"),
+            "{table}"
+        );
+    }
+
+    #[test]
+    fn every_builder_has_a_line_with_its_spread_or_its_failure() {
+        let all = results();
+        let table = details(&all.cases);
+        assert!(
+            table.contains("| a-hello | cold | slipway | 1.200 | 1.00–3.00 | 0.50 | – | 0.0 | 2.0 | 3 |"),
+            "{table}"
+        );
+        assert!(table.contains("| buildah | failed: exit / 1 |"), "{table}");
+        let widths: Vec<usize> = table.lines().map(|line| line.matches('|').count()).collect();
+        assert!(widths.iter().all(|width| *width == widths[0]), "{table}");
+    }
+
+    #[test]
+    fn the_page_has_what_was_measured_and_nothing_else() {
+        let mut results = results();
+        assert!(!page(&results).contains("## Growth") && !page(&results).contains("## Small figures"));
+        let figure = Figure { what: "start".into(), value: 9.5, unit: "ms".into(), ..Figure::default() };
+        results.figures.push(figure);
+        assert!(page(&results).contains("| start | 9.50 ms |  | missed |"), "{}", page(&results));
+    }
+}
