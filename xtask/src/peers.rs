@@ -90,11 +90,12 @@ impl Peer {
 
     /// Starts the peer unless it runs.
     pub(crate) fn up(self) -> Result<()> {
-        self.up_with(None)
+        self.up_with(None, &[])
     }
 
-    /// Starts the peer unless it runs, with what it stores in this folder instead of beside its root.
-    pub(crate) fn up_with(self, data: Option<&Path>) -> Result<()> {
+    /// Starts the peer unless it runs, with what it stores in this folder instead of beside its root, and with further
+    /// flags of its daemon.
+    pub(crate) fn up_with(self, data: Option<&Path>, flags: &[&str]) -> Result<()> {
         if self.daemon()?.process().is_some() {
             return Ok(());
         }
@@ -105,7 +106,9 @@ impl Peer {
         let state = folder()?.join(self.name());
         mounts::delete(&state)?;
         let data = data.map_or_else(|| state.join("data"), Path::to_path_buf);
-        root::start(&self.daemon()?, &lower, &state, &data, &self.program())?;
+        let mut program = self.program();
+        program.extend(flags.iter().map(|flag| (*flag).to_owned()));
+        root::start(&self.daemon()?, &lower, &state, &data, &program)?;
         wait_until(&format!("{} answers", self.name()), Duration::from_mins(1), || {
             self.daemon()?.must_run()?;
             // Until the root has changed, a command would find this machine's own programs.

@@ -25,7 +25,7 @@ impl Builder for Buildah {
     fn reset(&self) -> Result<()> {
         self.end()?;
         self.0.renew()?;
-        Peer::Buildah.up_with(Some(self.0.folder()))
+        Peer::Buildah.up_with(Some(self.0.folder()), &[])
     }
 
     fn end(&self) -> Result<()> {
