@@ -72,7 +72,7 @@ pub(super) struct Sizes {
 
 const COLD: Phase = Phase { name: "cold", start: Start::Bases, change: stamp, at_once: 1, pull: false };
 const EMPTY: Phase = Phase { name: "cold, bases pulled", start: Start::Empty, ..COLD };
-const SAME: Phase = Phase { name: "again", start: Start::Kept, change: nothing, ..COLD };
+const SAME: Phase = Phase { name: "again", start: Start::Kept, change: |_| Ok(()), ..COLD };
 
 /// What is the same for most.
 const PLAIN: Case = Case {
@@ -98,10 +98,6 @@ pub(super) fn all() -> Vec<&'static Case> {
     let mut all: Vec<&Case> = groups.into_iter().flatten().collect();
     all.sort_by_key(|case| case.name);
     all
-}
-
-fn nothing(_: &Ground<'_>) -> Result<()> {
-    Ok(())
 }
 
 /// A file that every context has, and that differs each time.

@@ -33,7 +33,7 @@ impl Machine {
             cores: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             memory: line("/proc/meminfo", "MemTotal"),
             kernel: fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned(),
-            filesystem: said(Command::new("stat").args(["-f", "-c", "%T"]).arg(stores)),
+            filesystem: last_line(Command::new("df").arg("--output=fstype").arg(stores)),
             versions: BTreeMap::new(),
         }
     }
@@ -51,8 +51,13 @@ pub(super) fn date() -> String {
 
 /// Bytes that are free where a folder lies.
 pub(super) fn free(folder: &Path) -> u64 {
-    let text = said(Command::new("df").args(["--output=avail", "--block-size=1"]).arg(folder));
-    text.lines().last().and_then(|line| line.trim().parse().ok()).unwrap_or_default()
+    last_line(Command::new("df").args(["--output=avail", "--block-size=1"]).arg(folder))
+        .parse()
+        .unwrap_or_default()
+}
+
+fn last_line(command: &mut Command) -> String {
+    said(command).lines().last().unwrap_or_default().trim().to_owned()
 }
 
 fn said(command: &mut Command) -> String {

@@ -1,6 +1,6 @@
 //! Where the time of a case goes: samples by `perf`, system calls by `strace`, instructions by `callgrind`.
 
-use std::{fs, path::Path, process::Command};
+use std::{fmt::Write, fs, path::Path, process::Command};
 
 use anyhow::{Context, Result};
 
@@ -42,7 +42,8 @@ pub(super) fn run(bench: &Bench, slipway: &Slipway, case: &Case, output: &Path) 
         let mut text = format!("{}: {}\n", case.name, case.title);
         for (index, phase) in case.phases.iter().enumerate() {
             let data = scratch.join(format!("{tool}.{index}"));
-            text.push_str(&format!("\n# {}\n\n", phase.name));
+            // Writing to a text cannot fail.
+            let _ = writeln!(text, "\n# {}\n", phase.name);
             text.push_str(&under(tool, &data, bench, slipway, case, phase).unwrap_or_else(|error| {
                 println!("   {tool}, {}: FAILED: {error:#}", phase.name);
                 format!("failed: {error:#}\n")

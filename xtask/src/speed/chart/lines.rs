@@ -3,7 +3,7 @@
 use super::Drawing;
 use crate::speed::{
     results::{Growth, Results, SUBJECT},
-    statistics::{exponent, float},
+    statistics::{exponent, float, spread},
 };
 
 const PANEL: (f64, f64) = (420.0, 300.0);
@@ -48,7 +48,9 @@ fn panel(drawing: &mut Drawing, (left, top): (f64, f64), what: &str, growth: &Gr
         let points = &growth.builders[name];
         let places: Vec<(f64, f64)> = points.iter().map(|point| place(*point)).collect();
         drawing.path(&format!("line s{index}"), &places);
-        places.iter().for_each(|at| drawing.dot(&format!("f{index}"), *at));
+        for at in places {
+            drawing.dot(&format!("f{index}"), at);
+        }
         let slope = last_slope(points).map_or(String::new(), |slope| format!(" {slope:.2}"));
         let x = left + 12.0 + float(index as u64) * 128.0;
         drawing.dot(&format!("f{index}"), (x + 4.0, top + 32.0));
@@ -62,14 +64,10 @@ pub(in crate::speed) fn last_slope(points: &[(f64, f64)]) -> Option<f64> {
 }
 
 /// The whole powers of ten around the values.
-fn decades(values: impl Iterator<Item = f64> + Clone) -> (i32, i32) {
-    let powers = || values.clone().filter(|value| *value > 0.0).map(f64::log10);
-    let low = powers().fold(f64::INFINITY, f64::min).floor();
-    let high = powers().fold(f64::NEG_INFINITY, f64::max).ceil();
-    if !low.is_finite() || !high.is_finite() {
-        return (0, 1);
-    }
-    let (low, high) = (low as i32, high as i32);
+fn decades(values: impl Iterator<Item = f64>) -> (i32, i32) {
+    let powers = values.filter(|value| *value > 0.0).map(f64::log10);
+    let Some((low, high)) = spread(powers) else { return (0, 1) };
+    let (low, high) = (low.floor() as i32, high.ceil() as i32);
     (low, high.max(low + 1))
 }
 
