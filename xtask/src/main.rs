@@ -25,6 +25,7 @@ mod readers;
 mod release;
 mod seeds;
 mod soak;
+mod speed;
 mod test;
 
 use std::process::ExitCode;
@@ -59,6 +60,8 @@ enum Command {
     Gitops(install::Options),
     /// Asks a real Prometheus everything that dashboard and alert rules ask.
     Monitoring(install::Options),
+    /// Measures builds by Slipway beside BuildKit's and buildah's, and writes `docs/benchmarks`.
+    Bench(speed::Options),
     /// Measures a small build from `apply` to `Ready`, beside the same build by the command line in one pod.
     BenchCluster(bench::Options),
     /// Disturbs many builds in every way there is, and checks that each ends as it would have.
@@ -112,6 +115,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::ChartCycle => cluster::lent(cycle::run),
         Command::Gitops(options) => cluster::lent(|access| gitops::run(access, &options)),
         Command::Monitoring(options) => cluster::lent(|access| monitoring::run(access, &options)),
+        Command::Bench(options) => speed::run(&options),
         Command::BenchCluster(options) => cluster::lent(|access| bench::run(access, &options)),
         Command::Chaos(options) => cluster::lent(|access| chaos::run(access, &options)),
         Command::Gen(options) => generate::run(&options),

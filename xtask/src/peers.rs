@@ -6,7 +6,11 @@
 mod build;
 mod root;
 
-use std::{path::PathBuf, process::Command, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
 
 use anyhow::{Context, Result, bail};
 use clap::{Subcommand, ValueEnum};
@@ -15,7 +19,7 @@ use crate::{
     cluster::REGISTRY_ADDRESS,
     host::{
         command::{Run, wait_until},
-        daemon::{self, Daemon},
+        daemon::{self, Daemon, Process},
         folders, mounts, packages,
     },
 };
@@ -51,7 +55,11 @@ pub(crate) enum Peer {
 
 pub(crate) fn run(command: Commands) -> Result<()> {
     match command {
-        Commands::Up { peers } => peers.into_iter().try_for_each(Peer::up),
+        Commands::Up { peers } => peers.into_iter().try_for_each(|peer| {
+            peer.up()?;
+            println!("{} is up: {}", peer.name(), peer.inside()?.args(peer.question()).text()?.trim());
+            Ok(())
+        }),
         Commands::Down => down(),
         Commands::Build(options) => build::run(&options),
         Commands::Exec { peer, command } => peer.inside()?.args(command).run(),
@@ -82,6 +90,12 @@ impl Peer {
 
     /// Starts the peer unless it runs.
     pub(crate) fn up(self) -> Result<()> {
+        self.up_with(None, &[])
+    }
+
+    /// Starts the peer unless it runs, with what it stores in this folder instead of beside its root, and with further
+    /// flags of its daemon.
+    pub(crate) fn up_with(self, data: Option<&Path>, flags: &[&str]) -> Result<()> {
         if self.daemon()?.process().is_some() {
             return Ok(());
         }
@@ -91,15 +105,22 @@ impl Peer {
         let lower = root::ensure()?;
         let state = folder()?.join(self.name());
         mounts::delete(&state)?;
-        root::start(&self.daemon()?, &lower, &state, &self.program())?;
+        let data = data.map_or_else(|| state.join("data"), Path::to_path_buf);
+        let mut program = self.program();
+        program.extend(flags.iter().map(|flag| (*flag).to_owned()));
+        root::start(&self.daemon()?, &lower, &state, &data, &program)?;
         wait_until(&format!("{} answers", self.name()), Duration::from_mins(1), || {
             self.daemon()?.must_run()?;
             // Until the root has changed, a command would find this machine's own programs.
             let moved = self.inside()?.args(["test", "-d", "/host/proc"]).succeeds();
             Ok(moved && self.inside()?.args(self.question()).succeeds())
         })?;
-        println!("{} is up: {}", self.name(), self.inside()?.args(self.question()).text()?.trim());
         Ok(())
+    }
+
+    /// Stops the peer with all that it started, and deletes what it built beside its root.
+    pub(crate) fn stop(self) -> Result<()> {
+        stop(&self.daemon()?)
     }
 
     /// What holds the namespace: the daemon, or something that sleeps where there is none.
@@ -131,6 +152,11 @@ impl Peer {
         }
     }
 
+    /// The process that holds the namespace, where it runs.
+    pub(crate) fn process(self) -> Result<Option<Process>> {
+        Ok(self.daemon()?.process())
+    }
+
     /// The start of a command in the peer's namespace and root.
     pub(crate) fn inside(self) -> Result<Command> {
         let process = self.daemon()?.process().with_context(|| {
@@ -148,13 +174,14 @@ impl Peer {
 
 /// Stops every peer with all that it started.
 fn down() -> Result<()> {
-    for daemon in Daemon::recorded(&folder()?) {
-        let below = daemon.process().map(daemon::tree).unwrap_or_default();
-        daemon.stop(Duration::from_secs(15))?;
-        for process in below {
-            process.kill();
-        }
-        mounts::delete(&folder()?.join(daemon.name()))?;
+    Daemon::recorded(&folder()?).iter().try_for_each(stop)
+}
+
+fn stop(daemon: &Daemon) -> Result<()> {
+    let below = daemon.process().map(daemon::tree).unwrap_or_default();
+    daemon.stop(Duration::from_secs(15))?;
+    for process in below {
+        process.kill();
     }
-    Ok(())
+    mounts::delete(&folder()?.join(daemon.name()))
 }

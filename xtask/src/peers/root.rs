@@ -46,9 +46,18 @@ fn mirror() -> Option<String> {
 }
 
 /// Starts a program over a fresh, writable view of the folder. Its mounts live and die with its namespace.
-pub(crate) fn start(daemon: &Daemon, lower: &Path, state: &Path, program: &[String]) -> Result<()> {
-    for folder in ["upper/host", "upper/etc/containers", "work", "root", "data"] {
+pub(crate) fn start(
+    daemon: &Daemon,
+    lower: &Path,
+    state: &Path,
+    data: &Path,
+    program: &[String],
+) -> Result<()> {
+    for folder in ["upper/host", "upper/etc/containers", "work", "root"] {
         folders::make(&state.join(folder))?;
+    }
+    for folder in ["docker", "containers", "tmp"] {
+        folders::make(&data.join(folder))?;
     }
     let registry = super::registry();
     folders::write(
@@ -63,16 +72,17 @@ pub(crate) fn start(daemon: &Daemon, lower: &Path, state: &Path, program: &[Stri
     folders::make(&state.join("upper/usr/local/sbin"))?;
     fs::copy(&runc, state.join("upper/usr/local/sbin/runc")).context("failed to copy runc")?;
     // The old root stays below /host, for contexts and results.
-    let script = "lower=$1 state=$2; shift 2; cd $state
+    let script = "lower=$1 state=$2 data=$3; shift 3; cd $state
         mount -t overlay overlay -o lowerdir=$lower,upperdir=upper,workdir=work root
         mount -t proc proc root/proc
         mount --rbind /sys root/sys
         mkdir -p root/dev root/var/lib/docker root/var/lib/containers root/run
         mount --rbind /dev root/dev
         mount -t tmpfs tmpfs root/run
-        mkdir -p data/docker data/containers
-        mount --bind data/docker root/var/lib/docker
-        mount --bind data/containers root/var/lib/containers
+        mount --bind $data/docker root/var/lib/docker
+        mount --bind $data/containers root/var/lib/containers
+        chmod 1777 $data/tmp
+        mount --bind $data/tmp root/var/tmp
         cp /etc/resolv.conf root/etc/resolv.conf
         cd root; pivot_root . host; exec chroot . \"$@\"";
     daemon.ensure(Path::new("unshare"), |command| {
@@ -80,6 +90,7 @@ pub(crate) fn start(daemon: &Daemon, lower: &Path, state: &Path, program: &[Stri
             .args(["--mount", "--propagation", "private", "sh", "-euc", script, "peer"])
             .arg(lower)
             .arg(state)
+            .arg(data)
             .args(program);
     })
 }

@@ -1,0 +1,260 @@
+//! Runs the cases: builders in turns, each phase measured, results stored after every case.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+use anyhow::Result;
+
+use super::{
+    Options,
+    builders::{Builder, Job},
+    cases::{Case, Ground, Phase, Sizes, Start},
+    corpus::Corpus,
+    machine::{self, Machine},
+    meter::{self, Sample, Watched},
+    registry::Registry,
+    report,
+    results::{CaseResult, Results},
+    volume::Volume,
+};
+use crate::host::{folders, mounts};
+
+/// What all measurements share.
+pub(super) struct Bench {
+    folder: PathBuf,
+    registry: Registry,
+    mirror: String,
+    builders: Vec<Box<dyn Builder>>,
+    copied: u64,
+    /// The file system of the contexts.
+    volume: Volume,
+}
+
+/// Measures the cases one after the other.
+pub(super) fn cases(bench: &Bench, cases: &[&Case], options: &Options, output: &Path) -> Result<()> {
+    let mut results = Results::read(&output.join("results.json"))?;
+    let versions = std::mem::take(&mut results.machine.versions);
+    results.machine = Machine { versions, ..Machine::here(&bench.folder) };
+    for builder in &bench.builders {
+        builder.reset()?;
+        results.machine.versions.insert(builder.name().to_owned(), builder.version()?);
+        builder.end()?;
+    }
+    for case in cases {
+        println!("== {}: {}", case.name, case.title);
+        let result = bench.case(case, options)?;
+        print!("{}", report::details([(&case.name.to_owned(), &result)]));
+        results.cases.insert(case.name.to_owned(), result);
+        super::write(&results, output)?;
+    }
+    let a_run: f64 = results.cases.values().map(|case| case.seconds_a_run).sum();
+    println!(
+        "one run of all {} stored cases takes {:.0} min, five {:.0} min",
+        results.cases.len(),
+        a_run / 60.0,
+        a_run / 12.0
+    );
+    Ok(())
+}
+
+impl Bench {
+    /// Starts the registry that everybody pushes to.
+    pub(super) fn start(
+        folder: &Path,
+        mirror: String,
+        builders: Vec<Box<dyn Builder>>,
+        copied: u64,
+    ) -> Result<Self> {
+        let registry = Registry::start(folder.join("registry"))?;
+        // A measurement that was stopped may have left a peer running, which holds everybody's volumes.
+        builders.iter().try_for_each(|builder| builder.end())?;
+        let volume = Volume::at(folder.join("corpus"));
+        Ok(Self { folder: folder.to_owned(), registry, mirror, builders, copied, volume })
+    }
+
+    /// Where all lies that is measured.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The address of the registry that is pushed to.
+    pub(super) fn registry(&self) -> &str {
+        self.registry.address()
+    }
+
+    pub(super) fn builders(&self) -> impl Iterator<Item = &dyn Builder> {
+        self.builders.iter().map(AsRef::as_ref)
+    }
+
+    /// The folder of the context.
+    pub(super) fn context(&self) -> PathBuf {
+        self.volume.folder().join("context")
+    }
+
+    /// An empty context.
+    pub(super) fn corpus(&self) -> Result<Corpus> {
+        self.volume.renew()?;
+        Corpus::new(self.context())
+    }
+
+    /// The sizes that fit: a store, the registry and a context hold what is copied about four times.
+    pub(super) fn sizes(&self) -> Sizes {
+        Sizes { copied: self.copied.min(machine::free(&self.folder) / 4) }
+    }
+
+    /// Stops the registry, and deletes what builders and corpus left.
+    pub(super) fn end(&self) -> Result<()> {
+        for builder in &self.builders {
+            builder.end()?;
+        }
+        self.volume.remove()?;
+        self.registry.end()?;
+        mounts::delete(&self.folder)
+    }
+
+    /// One case, so many times, by each builder in turn.
+    pub(super) fn case(&self, case: &Case, options: &Options) -> Result<CaseResult> {
+        let corpus = self.corpus()?;
+        let sizes = self.sizes();
+        (case.make)(&corpus, &sizes)?;
+        let mut result = CaseResult {
+            title: case.title.to_owned(),
+            target: case.target,
+            date: machine::date(),
+            commit: machine::commit(),
+            note: (case.note)(&sizes),
+            ..CaseResult::default()
+        };
+        let start = Instant::now();
+        for run in 0..options.runs {
+            for turn in 0..self.builders.len() {
+                // Whoever was first is last the next time.
+                let builder = self.builders[(turn + run) % self.builders.len()].as_ref();
+                self.run(case, builder, run, corpus.path(), &mut result);
+                // A peer that runs would hold the others' volumes.
+                builder.end()?;
+            }
+        }
+        self.registry.empty()?;
+        result.seconds_a_run =
+            start.elapsed().as_secs_f64() / super::statistics::float(options.runs.max(1) as u64);
+        self.volume.remove()?;
+        Ok(result)
+    }
+
+    /// All phases of a case by one builder. A failure is a result too, and ends the case for this builder.
+    fn run(&self, case: &Case, builder: &dyn Builder, run: usize, context: &Path, result: &mut CaseResult) {
+        for phase in case.phases {
+            let outcome = result.outcome(phase.name, builder.name());
+            if outcome.failure.is_some() {
+                continue;
+            }
+            let token = format!("{}-{}-{run}-{}", case.name, builder.name(), std::process::id());
+            let token = format!("{token}-{}", phase.name.replace([' ', ','], "-"));
+            match self.phase(case, phase, builder, context, &token) {
+                Ok(sample) => {
+                    println!(
+                        "   {:<22} {:<10} {:>8.3} s, CPU {:.2} s, {} MB written",
+                        phase.name,
+                        builder.name(),
+                        sample.seconds,
+                        sample.cpu,
+                        sample.written / 1_000_000
+                    );
+                    outcome.runs.push(sample);
+                }
+                Err(error) => {
+                    println!("   {:<22} {:<10} FAILED: {error:#}", phase.name, builder.name());
+                    outcome.failure = Some(format!("{error:#}"));
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Brings store, registry and context to the state that a phase begins with.
+    pub(super) fn prepare(
+        &self,
+        case: &Case,
+        phase: &Phase,
+        builder: &dyn Builder,
+        context: &Path,
+        token: &str,
+    ) -> Result<()> {
+        if phase.start != Start::Kept {
+            builder.reset()?;
+            self.registry.empty()?;
+        }
+        if phase.start == Start::Bases {
+            self.pull(case, builder)?;
+        }
+        let ground = Ground { context, token, registry: self.registry.address(), mirror: &self.mirror };
+        (phase.change)(&ground)?;
+        builder.rest()
+    }
+
+    /// Measures one phase of a case by one builder.
+    pub(super) fn phase(
+        &self,
+        case: &Case,
+        phase: &Phase,
+        builder: &dyn Builder,
+        context: &Path,
+        token: &str,
+    ) -> Result<Sample> {
+        self.prepare(case, phase, builder, context, token)?;
+        let watched = Watched {
+            daemon: builder.daemon()?,
+            engine: &builder.engine(),
+            registry: self.registry.process()?,
+        };
+        meter::measure(&watched, || {
+            if phase.at_once == 1 {
+                return self.build(case, phase, builder, context, 0);
+            }
+            std::thread::scope(|scope| {
+                let builds: Vec<_> = (0..phase.at_once)
+                    .map(|number| scope.spawn(move || self.build(case, phase, builder, context, number)))
+                    .collect();
+                builds.into_iter().try_for_each(|build| {
+                    build.join().unwrap_or_else(|_| Err(anyhow::anyhow!("a thread of the measurement ended")))
+                })
+            })
+        })
+    }
+
+    fn build(
+        &self,
+        case: &Case,
+        phase: &Phase,
+        builder: &dyn Builder,
+        context: &Path,
+        number: usize,
+    ) -> Result<()> {
+        let dockerfile = context.join("Dockerfile");
+        let tag = format!("{}:{number}", self.repository(case, builder));
+        let arguments =
+            if phase.at_once > 1 { vec![("NUMBER".to_owned(), number.to_string())] } else { Vec::new() };
+        builder.build(&Job { tag: Some(tag), arguments, pull: phase.pull, ..Job::new(context, &dockerfile) })
+    }
+
+    /// Has the builder pull bases as whole trees and push an image of each, as an earlier build would have.
+    fn pull(&self, case: &Case, builder: &dyn Builder) -> Result<()> {
+        for base in case.bases {
+            let folder = self.folder.join("warm");
+            mounts::delete(&folder)?;
+            folders::make(&folder)?;
+            let dockerfile = folder.join("Dockerfile");
+            folders::write(&dockerfile, format!("FROM {base}\nRUN echo earlier > /earlier\n"))?;
+            let tag = format!("{}:earlier", self.repository(case, builder));
+            builder.build(&Job { tag: Some(tag), ..Job::new(&folder, &dockerfile) })?;
+        }
+        Ok(())
+    }
+
+    fn repository(&self, case: &Case, builder: &dyn Builder) -> String {
+        format!("{}/{}/{}", self.registry.address(), builder.name(), case.name)
+    }
+}

@@ -1,0 +1,74 @@
+//! The registry that everybody pushes to: started for the measurement, on loopback, and emptied between cases.
+
+use std::{net::TcpListener, path::PathBuf, time::Duration};
+
+use anyhow::{Context, Result};
+
+use crate::host::{
+    command::wait_until,
+    daemon::{Daemon, Process},
+    folders, mounts, parts,
+};
+
+/// A running registry.
+pub(super) struct Registry {
+    folder: PathBuf,
+    address: String,
+}
+
+impl Registry {
+    /// Starts an empty one on a free port.
+    pub(super) fn start(folder: PathBuf) -> Result<Self> {
+        folders::make(&folder)?;
+        let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+        let address = free.context("no free port on loopback")?.to_string();
+        let registry = Self { folder, address };
+        registry.daemon().stop(PATIENCE)?;
+        registry.empty()?;
+        Ok(registry)
+    }
+
+    /// Host and port.
+    pub(super) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// The process, for its counters.
+    pub(super) fn process(&self) -> Result<Process> {
+        self.daemon().process().with_context(|| format!("the registry on {} has ended", self.address))
+    }
+
+    /// Deletes all images; the address stays.
+    pub(super) fn empty(&self) -> Result<()> {
+        self.daemon().stop(PATIENCE)?;
+        mounts::delete(&self.folder.join("data"))?;
+        let settings = self.folder.join("registry.yaml");
+        let text = format!(
+            "version: '0.1'\nlog: {{level: warn, accesslog: {{disabled: true}}}}\nstorage:\n  filesystem: {{rootdirectory: {}}}\n  \
+             delete: {{enabled: true}}\nhttp: {{addr: '{}'}}\n",
+            self.folder.join("data").display(),
+            self.address
+        );
+        folders::write(&settings, text)?;
+        self.daemon().ensure(&parts::REGISTRY.ensure()?.join("registry"), |command| {
+            command.arg("serve").arg(&settings).env("OTEL_TRACES_EXPORTER", "none");
+        })?;
+        wait_until("answer of the registry", Duration::from_secs(20), || {
+            self.daemon().must_run()?;
+            Ok(std::net::TcpStream::connect(&self.address).is_ok())
+        })
+        .map(drop)
+    }
+
+    /// Stops it and deletes all images.
+    pub(super) fn end(&self) -> Result<()> {
+        self.daemon().stop(PATIENCE)?;
+        mounts::delete(&self.folder)
+    }
+
+    fn daemon(&self) -> Daemon {
+        Daemon::new(&self.folder, "registry")
+    }
+}
+
+const PATIENCE: Duration = Duration::from_secs(15);
