@@ -60,9 +60,10 @@ fn a_layer_goes_to_the_registry_without_lying_in_the_store() {
     // Everything is there: nothing is packed or sent.
     bed.built(&["-t", &bed.reference("app:1"), "--push"]);
     assert_eq!(uploads(&bed), 1);
-    // Another repository of the registry: linked.
-    bed.built(&["-t", &bed.reference("other:1"), "-t", &bed.reference("app:1"), "--push"]);
+    // Another repository of the registry: linked, from where an earlier build brought it.
+    bed.built(&["-t", &bed.reference("other:1"), "--push"]);
     is_whole(&bed, "other");
+    assert_eq!(uploads(&bed), 1);
     // A registry that has nothing of it gets it out of the layer's files.
     let elsewhere = Bed::new("stream-elsewhere");
     let name = elsewhere.reference("app:1");
@@ -105,4 +106,21 @@ fn a_registry_that_refuses_is_the_error() {
     bed.registry.fail("POST", "", 100, fault);
     let said = bad(&bed.build(&["-t", &bed.reference("app:1"), "--push"]), 1);
     assert!(said.contains("no room for you"), "{said}");
+}
+
+#[test]
+fn of_builds_at_once_one_packs_and_the_others_link() {
+    let bed = bed("stream-at-once");
+    // The layers are there already, packed by nobody yet.
+    bed.built(&[]);
+    let names: Vec<String> = (0..6).map(|number| bed.reference(&format!("app-{number}:1"))).collect();
+    std::thread::scope(|scope| {
+        for name in &names {
+            scope.spawn(|| bed.built(&["-t", name, "--push"]));
+        }
+    });
+    for number in 0..6 {
+        is_whole(&bed, &format!("app-{number}"));
+    }
+    assert_eq!(uploads(&bed), 1);
 }

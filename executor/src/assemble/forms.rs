@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::num::NonZero;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use slipway_oci::Digest;
 use slipway_oci::compress::{Compression, Format, LayerWriter};
@@ -61,6 +62,9 @@ impl Shape {
 }
 
 type Slot = Arc<Mutex<Option<Form>>>;
+
+/// How long one build waits for another that packs the same layer, before it does so itself.
+const OTHERS_LIMIT: Duration = Duration::from_mins(10);
 
 /// Makes forms; of several who want the same one, one makes it.
 pub struct Forms<'a> {
@@ -161,18 +165,37 @@ impl<'a> Forms<'a> {
             return Ok(form.clone());
         }
         let name = self.shape.name();
-        let form = match self.store.form(layer, &name)? {
-            Some(form) if (self.store.hold_blob(&form.blob)? && self.is_whole(&form)) || self.only_pushed => {
-                form
-            }
-            _ => {
-                let sent = if self.only_pushed { send() } else { None };
-                let form = sent.map_or_else(|| self.make_with_room(layer, stage), Ok)?;
-                self.store.put_form(layer, &name, &form)?;
-                form
-            }
+        let form = match self.known(layer, &name)? {
+            Some(form) => form,
+            None => self.first(layer, stage, &name, send)?,
         };
         *slot = Some(form.clone());
+        Ok(form)
+    }
+
+    /// Returns a form that is remembered and can be used.
+    fn known(&self, layer: &LayerId, name: &str) -> Result<Option<Form>, AssembleError> {
+        let Some(form) = self.store.form(layer, name)? else { return Ok(None) };
+        let is_here = self.store.hold_blob(&form.blob)? && self.is_whole(&form);
+        Ok((is_here || self.only_pushed).then_some(form))
+    }
+
+    /// Packs a layer and remembers its form; of several builds that want the same, one does it.
+    fn first(
+        &self,
+        layer: &LayerId,
+        stage: &str,
+        name: &str,
+        send: impl FnOnce() -> Option<Form>,
+    ) -> Result<Form, AssembleError> {
+        let place = Digest::of(format!("form\n{layer}\n{name}"));
+        let _turn = self.store.wait(&place, OTHERS_LIMIT, &|| false)?;
+        if let Some(form) = self.known(layer, name)? {
+            return Ok(form);
+        }
+        let sent = if self.only_pushed { send() } else { None };
+        let form = sent.map_or_else(|| self.make_with_room(layer, stage), Ok)?;
+        self.store.put_form(layer, name, &form)?;
         Ok(form)
     }
 

@@ -20,6 +20,7 @@ use crate::images::PulledImages;
 use crate::local::Follower;
 
 mod ahead;
+mod places;
 
 /// How many layers are packed at once: each is packed by as many threads as there are processors.
 const PACKERS: usize = 2;
@@ -166,6 +167,7 @@ impl<'a> Publisher<'a> {
         // Whichever repository has it already can lend it.
         let mut from = from.to_vec();
         from.extend(self.repositories_with(&blob.digest));
+        from.extend(places::of(self.store, &blob.digest));
         let pushed = self.registry.push_blob(repository, blob, source, &from).await?;
         self.is_there(repository, blob, &pushed);
         Ok(())
@@ -181,6 +183,7 @@ impl<'a> Publisher<'a> {
         let place = (repository.name(), blob.digest);
         if self.there.lock().unwrap_or_else(PoisonError::into_inner).insert(place) {
             self.told(repository, &blob.digest.to_string(), how, blob.size);
+            places::remember(self.store, &blob.digest, repository);
         }
     }
 
