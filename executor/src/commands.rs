@@ -143,10 +143,10 @@ fn ended(failure: Option<&Failure>) -> ExitCode {
 
 /// Opens the store; where that fails, the report says so.
 fn open_store(path: &Path) -> Result<Store, Box<Failure>> {
-    Store::open(path).map_err(|error| store_failed(error.into()))
+    Store::open(path).map_err(|error| store_failed(&error.into()))
 }
 
-fn store_failed(error: anyhow::Error) -> Box<Failure> {
+fn store_failed(error: &anyhow::Error) -> Box<Failure> {
     let message = format!("{error:#}");
     Box::new(Failure { reason: "StoreFailed".into(), message, retryable: true, ..Failure::default() })
 }
@@ -250,7 +250,7 @@ pub(crate) fn plan(args: &RequestArgs) -> anyhow::Result<ExitCode> {
         match report_file(&store, &request).and_then(|file| Ok(wire::write(&file, &done)?)) {
             Ok(()) => report.done = Some(Box::new(done)),
             // The next container would not find it.
-            Err(error) => report.failure = Some(*store_failed(error)),
+            Err(error) => report.failure = Some(*store_failed(&error)),
         }
     }
     leave(&report);
@@ -294,7 +294,7 @@ pub(crate) fn conduct(args: &RequestArgs) -> anyhow::Result<ExitCode> {
             return Ok(ended(report.failure.as_ref()));
         }
         Err(error) => {
-            let failure = store_failed(error);
+            let failure = store_failed(&error);
             leave(&BuildReport { failure: Some((*failure).clone()), ..BuildReport::default() });
             return Ok(ended(Some(&failure)));
         }
