@@ -163,7 +163,9 @@ impl Bed<'_> {
                 let fault = draw(&mut dice, options, bounded);
                 if self.strike(fault, &mut dice).with_context(|| format!("{fault:?}"))? {
                     *tally.faults.entry(fault).or_default() += 1;
-                    open.iter_mut().for_each(|build| build.struck.push(fault));
+                    for build in &mut open {
+                        build.struck.push(fault);
+                    }
                     break;
                 }
             }
