@@ -112,6 +112,8 @@ pub(crate) fn stop_component(state: &State, component: &str) -> Result<()> {
 }
 
 fn restart(state: &State, component: &str) -> Result<()> {
+    // Else somebody's `up` starts it anew and writes its record while this one still stops it.
+    let _lock = folders::lock("cluster")?;
     let Some(daemon) = Daemon::recorded(state.root()).into_iter().find(|daemon| daemon.name() == component)
     else {
         bail!("the cluster has no component {component}; {}", known(state));
