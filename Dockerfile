@@ -1,6 +1,32 @@
 # syntax=docker/dockerfile:1
-# The images of Slipway, built by Slipway: `cargo xtask images`.
-# The context holds the static programs; compiling them is cargo's work, not an image's.
+# The images of Slipway, built by Slipway: `slipway build --target executor .`
+# `cargo xtask images` puts programs that cargo compiled already in the place of the stage `programs`.
+
+# Whatever a program says of its sources begins with /src, on every machine.
+FROM rust:1.95-slim-bookworm AS compile
+RUN --mount=type=cache,target=/var/cache/apt,sharing=locked \
+    --mount=type=cache,target=/var/lib/apt/lists,sharing=locked \
+    rm -f /etc/apt/apt.conf.d/docker-clean \
+    && apt-get update \
+    && apt-get install -y --no-install-recommends gcc libc6-dev musl-tools
+WORKDIR /src
+COPY . .
+ARG PROFILE=release
+RUN --mount=type=cache,target=/usr/local/cargo/registry \
+    --mount=type=cache,target=/src/target <<'EOF'
+set -eu
+target="$(uname -m)-unknown-linux-musl"
+# Without rustup the target came with the compiler.
+if command -v rustup > /dev/null; then rustup target add "$target"; fi
+cargo build --locked --profile "$PROFILE" --target "$target" \
+  --package slipway-cli --package slipway-executor --package slipway-operator
+mkdir /out
+cd "target/$target/$PROFILE"
+cp slipway slipway-executor slipway-operator /out/
+EOF
+
+FROM scratch AS programs
+COPY --from=compile /out/ /
 
 FROM debian:bookworm-slim AS tools
 RUN --mount=type=cache,target=/var/cache/apt,sharing=locked \
@@ -36,11 +62,11 @@ EOF
 
 FROM scratch AS executor
 COPY --from=tools /out /
-COPY slipway-executor /usr/bin/slipway-executor
+COPY --from=programs /slipway-executor /usr/bin/slipway-executor
 ENTRYPOINT ["/usr/bin/slipway-executor"]
 
 FROM scratch AS operator
-COPY slipway-operator /usr/bin/slipway-operator
+COPY --from=programs /slipway-operator /usr/bin/slipway-operator
 USER 65532:65532
 EXPOSE 8080
 ENTRYPOINT ["/usr/bin/slipway-operator"]

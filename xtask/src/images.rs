@@ -1,11 +1,14 @@
 //! The images of operator and executor: static programs, put into images by Slipway itself.
 
-use std::{fs, path::Path, process::Command};
+mod builder;
+
+use std::{fs, process::Command};
 
 use anyhow::{Context, Result, bail};
 
+pub(crate) use builder::Builder;
+
 use crate::{
-    bases,
     cluster::Access,
     host::{command::Run, folders, packages},
 };
@@ -56,10 +59,9 @@ pub(crate) fn push(access: &Access) -> Result<Images> {
         return named.parse();
     }
     let programs = compile(PROFILE)?;
-    let image = |target: &str| {
-        let tag = format!("{}/slipway/{target}:dev", access.registry());
-        build(&programs, target, &tag, QUICK, Some(access))
-    };
+    let builder = Builder::new(&programs, Some(access))?.compiled(&programs)?;
+    let image =
+        |target: &str| builder.push(target, &format!("{}/slipway/{target}:dev", access.registry()), QUICK);
     Ok(Images { operator: image("operator")?, executor: image("executor")? })
 }
 
@@ -93,24 +95,6 @@ pub(crate) fn compile(profile: &str) -> Result<std::path::PathBuf> {
     Ok(folders::target().join(TARGET).join(profile))
 }
 
-/// Builds a target of the Dockerfile and pushes it; with a cluster, by its registry, plainly and from its bases.
-pub(crate) fn build(
-    programs: &Path,
-    target: &str,
-    tag: &str,
-    output: &str,
-    access: Option<&Access>,
-) -> Result<Image> {
-    let context = folders::cache()?.join("images");
-    folders::make(&context)?;
-    for program in ["slipway-operator", "slipway-executor"] {
-        fs::copy(programs.join(program), context.join(program))
-            .with_context(|| format!("failed to copy {program}"))?;
-    }
-    let file = folders::checkout().join("Dockerfile");
-    build_file(programs, &context, &file, target, tag, output, access)
-}
-
 /// Pushes an image with the command line in it, to build with inside a pod, and returns its reference.
 pub(crate) fn push_tool(access: &Access) -> Result<String> {
     let programs = compile(PROFILE)?;
@@ -124,38 +108,6 @@ pub(crate) fn push_tool(access: &Access) -> Result<String> {
     );
     folders::write(&file, text)?;
     let tag = format!("{}/slipway/tool:dev", access.registry());
-    let image = build_file(&programs, &context, &file, "tool", &tag, QUICK, Some(access))?;
+    let image = Builder::new(&programs, Some(access))?.of(&file, &context).push("tool", &tag, QUICK)?;
     Ok(format!("{}@{}", image.repository, image.digest))
-}
-
-/// Builds a target of a Dockerfile with the program itself, and pushes it.
-fn build_file(
-    programs: &Path,
-    context: &Path,
-    file: &Path,
-    target: &str,
-    tag: &str,
-    output: &str,
-    access: Option<&Access>,
-) -> Result<Image> {
-    let digest_file = context.join(format!("{target}.digest"));
-    let mut slipway = Command::new(programs.join("slipway"));
-    slipway.arg("build").arg("--file").arg(file);
-    slipway.args(["--target", target, "--tag", tag, "--output", output, "--progress", "plain"]);
-    if let Some(access) = access {
-        bases::ensure(access, &["debian"])?;
-        slipway
-            .args(["--insecure-registry", access.registry()])
-            .args(["--registry-mirror", &format!("docker.io={}", access.registry())]);
-    }
-    slipway
-        .arg("--root")
-        .arg(folders::cache()?.join("store"))
-        .arg("--iidfile")
-        .arg(&digest_file)
-        .arg(context)
-        .run()?;
-    let digest = fs::read_to_string(&digest_file).with_context(|| format!("no digest of {target}"))?;
-    let (repository, _) = tag.rsplit_once(':').context("an image without tag")?;
-    Ok(Image { repository: repository.to_owned(), digest: digest.trim().to_owned() })
 }

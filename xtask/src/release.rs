@@ -1,6 +1,9 @@
 //! A release: programs, images, the chart as an OCI artifact, a bill of materials, checksums.
 
+mod making;
+mod package;
 mod sbom;
+mod verify;
 
 use std::{
     fs,
@@ -8,7 +11,8 @@ use std::{
     process::Command,
 };
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
+use making::Making;
 use serde_json::Value;
 
 use crate::{
@@ -29,6 +33,15 @@ pub(crate) struct Options {
     /// Where files go.
     #[arg(long, default_value = "target/dist")]
     dist: PathBuf,
+    /// Cargo's profile for the programs.
+    #[arg(long, default_value = "release")]
+    profile: String,
+    /// Takes programs that cargo compiles here instead of those of the Dockerfile's own stage: minutes less.
+    #[arg(long, requires = "dry_run")]
+    compiled: bool,
+    /// Makes programs and images a second time, in an empty store, and fails if a byte differs.
+    #[arg(long)]
+    twice: bool,
 }
 
 pub(crate) fn run(options: &Options) -> Result<()> {
@@ -76,26 +89,21 @@ fn make(options: &Options, metadata: &Value, version: &str, access: Option<&Acce
     folders::make(&dist)?;
     let place = access.map_or_else(|| options.to.clone(), |access| format!("{}/release", access.registry()));
 
-    let profile = if options.dry_run { images::PROFILE } else { "release" };
-    let programs = images::compile(profile)?;
+    let images = Making { options, version, place: &place, access };
+    let (programs, references) = images.make()?;
     let archive = dist.join(format!("slipway-{version}-linux-amd64.tar.gz"));
     Command::new("tar")
-        .args(["--sort=name", "--owner=0", "--group=0", "--numeric-owner", "--mtime=@0", "-czf"])
+        .args(["--sort=name", "--owner=0", "--group=0", "--numeric-owner", "--mtime=@0"])
+        // gzip's own header would have a time.
+        .args(["--use-compress-program=gzip -9n", "-cf"])
         .arg(&archive)
         .arg("-C")
         .arg(&programs)
         .arg("slipway")
         .text()?;
-
-    let mut references = Vec::new();
-    for target in ["operator", "executor"] {
-        let tag = format!("{place}/slipway-{target}:{version}");
-        let image = images::build(&programs, target, &tag, images::SMALL, access)?;
-        references.push(format!("{}:{version}@{}", image.repository, image.digest));
-    }
     folders::write(&dist.join("images.txt"), references.join("\n") + "\n")?;
 
-    let package = package(&dist, &references)?;
+    let package = package::package(&dist, &references)?;
     let mut push = Command::new(parts::HELM.ensure()?.join("helm"));
     push.arg("push").arg(&package).arg(format!("oci://{place}/charts"));
     if access.is_some() {
@@ -113,63 +121,17 @@ fn make(options: &Options, metadata: &Value, version: &str, access: Option<&Acce
         )?;
     }
     checksums(&dist)?;
+    verify::Pushed { place: &place, version, plain: access.is_some() }.verify(
+        &dist,
+        &package,
+        &references,
+    )?;
     for reference in references {
         println!("image    {reference}");
     }
     println!("chart    oci://{place}/charts/slipway:{version}");
     println!("files    {}", dist.display());
     Ok(())
-}
-
-/// Packs the chart with images named by digest in its annotations' stead: what was tested is what is installed.
-fn package(dist: &Path, references: &[String]) -> Result<PathBuf> {
-    let helm = parts::HELM.ensure()?.join("helm");
-    let copy = dist.join("chart");
-    Command::new("cp").arg("-a").arg(chart::folder()).arg(&copy).text()?;
-    let values = copy.join("values.yaml");
-    let mut text = fs::read_to_string(&values).context("failed to read values.yaml")?;
-    for reference in references {
-        let (name, digest) = reference.split_once('@').context("a reference without digest")?;
-        let (repository, _) = name.rsplit_once(':').context("a reference without tag")?;
-        let kind = if repository.ends_with("operator") { "operator" } else { "executor" };
-        text = pin(&text, kind, repository, digest)?;
-    }
-    folders::write(&values, text)?;
-    Command::new(helm).args(["package", "--destination"]).arg(dist).arg(&copy).text()?;
-    fs::remove_dir_all(&copy).context("failed to delete the copy of the chart")?;
-    let archives = fs::read_dir(dist).context("failed to read the files")?;
-    let is_chart = |path: &PathBuf| path.extension().is_some_and(|ending| ending == "tgz");
-    archives.flatten().map(|entry| entry.path()).find(is_chart).context("helm made no package")
-}
-
-/// Writes repository and digest into the values of an image.
-fn pin(values: &str, kind: &str, repository: &str, digest: &str) -> Result<String> {
-    let mut out = String::new();
-    let (mut inside, mut done) = (false, 0);
-    for line in values.lines() {
-        if !line.starts_with([' ', '#']) && !line.is_empty() {
-            inside = line == format!("{kind}:");
-        }
-        let words = line.trim_start();
-        let replaced = match words.split_once(':') {
-            Some(("repository", _)) if inside && done == 0 => Some(format!("repository: {repository}")),
-            Some(("digest", _)) if inside && done == 1 => Some(format!("digest: \"{digest}\"")),
-            _ => None,
-        };
-        match replaced {
-            Some(new) => {
-                done += 1;
-                out.push_str(&line[..line.len() - words.len()]);
-                out.push_str(&new);
-            }
-            None => out.push_str(line),
-        }
-        out.push('\n');
-    }
-    if done != 2 {
-        bail!("values.yaml has no place for the {kind}'s image");
-    }
-    Ok(out)
 }
 
 fn checksums(dist: &Path) -> Result<()> {
@@ -181,19 +143,4 @@ fn checksums(dist: &Path) -> Result<()> {
     names.sort();
     let sums = Command::new("sha256sum").current_dir(dist).args(&names).text()?;
     folders::write(&dist.join("SHA256SUMS"), sums)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn images_are_pinned_by_digest() {
-        let values = fs::read_to_string(chart::folder().join("values.yaml")).unwrap();
-        let pinned = pin(&values, "executor", "r.example/executor", "sha256:ab").unwrap();
-        let read: Value = serde_yaml::from_str(&pinned).unwrap();
-        assert_eq!(read["executor"]["image"]["repository"], "r.example/executor");
-        assert_eq!(read["executor"]["image"]["digest"], "sha256:ab");
-        assert_eq!(read["operator"]["image"]["digest"], "");
-    }
 }

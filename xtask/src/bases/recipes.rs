@@ -253,7 +253,7 @@ pub(crate) const CATALOGUE: &[Base] = &[
     },
     Base {
         name: "rust",
-        names: &[("library/rust", "1 1-slim 1.75 1.75-slim 1.85 1.85-slim latest slim")],
+        names: &[("library/rust", "1 1-slim 1.75 1.75-slim 1.85 1.85-slim 1.95-slim-bookworm latest slim")],
         on: Some("debian"),
         content: Content::Installed(Installation {
             rust: true,
