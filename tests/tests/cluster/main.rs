@@ -13,5 +13,6 @@ mod private;
 mod room;
 mod sources;
 mod ssh;
+mod tags;
 mod targets;
 mod truth;
