@@ -16,7 +16,7 @@ use crate::{
     cluster::Access,
     conformance,
     host::{
-        command::{Run, wait_until},
+        command::{Run, cargo, wait_until},
         folders, parts,
     },
     install, readers, seeds,
@@ -66,7 +66,7 @@ pub(crate) fn run(access: &Access) -> Result<()> {
 fn suites(access: &Access) -> Result<()> {
     let crane = parts::CRANE.ensure()?.join("crane");
     let tests = |name: &str| {
-        let mut cargo = Command::new("cargo");
+        let mut cargo = cargo();
         cargo
             .current_dir(folders::checkout())
             // With the workspace's features, so that dependencies are not compiled once more.
