@@ -3,10 +3,7 @@
 //! Each case gets a namespace of its own, prints a line with its time, and is counted; one that fails does not stop
 //! the others.
 
-use std::{
-    process::Command,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
