@@ -10,7 +10,10 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use crate::host::{command::Run, debian, folders, parts};
+use crate::host::{
+    command::{Run, cargo},
+    debian, folders, parts,
+};
 
 /// The chart in the checkout.
 pub(crate) fn folder() -> PathBuf {
@@ -49,7 +52,7 @@ pub(crate) fn check() -> Result<()> {
             manifests.matches("\nkind:").count()
         );
     }
-    Command::new("cargo")
+    cargo()
         .current_dir(folders::checkout())
         // As the step `unit` compiles them.
         .args(["test", "--quiet", "--locked", "--workspace"])

@@ -7,7 +7,10 @@ use anyhow::{Context, Result, bail};
 use crate::{
     bases,
     cluster::{self, Access},
-    host::{command::Run, folders, packages},
+    host::{
+        command::{Run, cargo},
+        folders, packages,
+    },
     peers::Peer,
 };
 
@@ -86,11 +89,11 @@ pub(crate) fn short(access: &Access) -> Result<()> {
 
 /// The test, with the program that it tests built before.
 fn suite(access: &Access) -> Result<Command> {
-    Command::new("cargo")
+    cargo()
         .current_dir(folders::checkout())
         .args(["build", "--quiet", "--locked", "--workspace", "--bin", "slipway"])
         .run()?;
-    let mut command = Command::new("cargo");
+    let mut command = cargo();
     command
         .current_dir(folders::checkout())
         // With the workspace's features, so that dependencies are not compiled once more.

@@ -112,15 +112,20 @@ fn show(status: &Value) {
         text(&image["size"]),
         image["layers"].as_array().map_or(0, Vec::len)
     );
+    let seconds = |key: &str| timing[key].as_f64().unwrap_or_default();
     println!(
-        "   timing: plan {} s, build {} s, push {} s, total {} s",
-        timing["plan"], timing["build"], timing["push"], timing["total"]
+        "   timing: plan {:.2} s, build {:.2} s, push {:.2} s, total {:.2} s",
+        seconds("plan"),
+        seconds("build"),
+        seconds("push"),
+        seconds("total")
     );
-    println!(
-        "   isolation: {} ({})",
-        text(&status["isolation"]["way"]),
-        text(&status["isolation"]["reason"])
-    );
+    // Nothing was isolated where everything was cached.
+    if let (Some(way), Some(reason)) =
+        (status["isolation"]["way"].as_str(), status["isolation"]["reason"].as_str())
+    {
+        println!("   isolation: {way} ({reason})");
+    }
 }
 
 fn run_image(access: &Access, image: &str) -> Result<()> {

@@ -3,10 +3,7 @@
 //! Each case gets a namespace of its own, prints a line with its time, and is counted; one that fails does not stop
 //! the others.
 
-use std::{
-    process::Command,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
@@ -16,7 +13,7 @@ use crate::{
     cluster::Access,
     conformance,
     host::{
-        command::{Run, wait_until},
+        command::{Run, cargo, wait_until},
         folders, parts,
     },
     install, readers, seeds,
@@ -66,7 +63,7 @@ pub(crate) fn run(access: &Access) -> Result<()> {
 fn suites(access: &Access) -> Result<()> {
     let crane = parts::CRANE.ensure()?.join("crane");
     let tests = |name: &str| {
-        let mut cargo = Command::new("cargo");
+        let mut cargo = cargo();
         cargo
             .current_dir(folders::checkout())
             // With the workspace's features, so that dependencies are not compiled once more.

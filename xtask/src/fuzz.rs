@@ -11,7 +11,10 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::host::{command::Run, folders, packages};
+use crate::host::{
+    command::{Run, cargo},
+    folders, packages,
+};
 
 /// What libFuzzer needs to see where an input leads: the flags that `cargo fuzz` gives as well.
 const FLAGS: &[&str] = &[
@@ -73,7 +76,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 /// Builds targets of one crate, and returns the folder of the programs.
 fn build(folder: &str, targets: &[&str]) -> Result<PathBuf> {
     let output = folders::cache()?.join("fuzz/target");
-    let mut cargo = Command::new("cargo");
+    let mut cargo = cargo();
     cargo
         .current_dir(folders::checkout())
         .args(["build", "--quiet", "--release", "--manifest-path", &format!("{folder}/Cargo.toml")])

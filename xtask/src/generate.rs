@@ -6,7 +6,10 @@ use std::{fs, process::Command};
 
 use anyhow::{Context, Result, bail};
 
-use crate::host::{command::Run, folders};
+use crate::host::{
+    command::{Run, cargo},
+    folders,
+};
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
@@ -51,7 +54,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 fn made() -> Result<Vec<(&'static str, String)>> {
     let mut files = Vec::new();
     // With the features of the whole workspace, so that dependencies are compiled once for all steps.
-    Command::new("cargo")
+    cargo()
         .current_dir(folders::checkout())
         .args([
             "build",

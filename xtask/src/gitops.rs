@@ -28,16 +28,8 @@ const NAMESPACE: &str = "slipway-gitops";
 pub(crate) fn run(access: &Access, options: &install::Options) -> Result<()> {
     bases::ensure(access, &["busybox", "debian"])?;
     options.ensure(access)?;
-    let sources = modules::FLUX_SOURCES
-        .folder()?
-        .join("config/crd/bases/source.toolkit.fluxcd.io_gitrepositories.yaml");
-    let kustomize = modules::FLUX_KUSTOMIZE
-        .folder()?
-        .join("config/crd/bases/kustomize.toolkit.fluxcd.io_kustomizations.yaml");
-    for file in [&sources, &kustomize] {
-        access.kubectl(["apply", "--server-side", "--filename", &file.to_string_lossy()])?;
-    }
-    access.kubectl(["delete", "namespace", NAMESPACE, "--ignore-not-found", "--wait=true"])?;
+    let definitions = define(access)?;
+    clear(access)?;
     access.create_baseline_namespace(NAMESPACE)?;
     let state = folders::cache()?.join("gitops");
     folders::make(&state)?;
@@ -49,31 +41,39 @@ pub(crate) fn run(access: &Access, options: &install::Options) -> Result<()> {
         println!("== the last words of kustomize-controller\n{words}");
         return outcome;
     }
-    access.kubectl([
-        "delete",
-        "kustomizations,gitrepositories",
-        "--all",
-        "--namespace",
-        NAMESPACE,
-        "--wait=false",
-    ])?;
-    // Nobody is left to take the finalizers off.
-    let patch = r#"{"metadata":{"finalizers":null}}"#;
-    access
-        .kubectl([
-            "patch",
-            "kustomization",
-            "builds",
-            "--namespace",
-            NAMESPACE,
-            "--type=merge",
-            "--patch",
-            patch,
-        ])
-        .ok();
-    access.kubectl(["delete", "namespace", NAMESPACE, "--wait=false"])?;
+    clear(access)?;
+    for definition in definitions {
+        access.kubectl(["delete", &definition, "--wait=false"])?;
+    }
     println!("Flux is ready exactly when the images are there, and tells when they cannot be");
     Ok(())
+}
+
+/// Makes sure that the cluster knows Flux's kinds; returns those that it did not know before. The controller watches every
+/// kind of source and does nothing before it sees all of them.
+fn define(access: &Access) -> Result<Vec<String>> {
+    let known = access.kubectl(["get", "customresourcedefinitions", "--output=name"])?;
+    let mut new = Vec::new();
+    for module in [modules::FLUX_SOURCES, modules::FLUX_KUSTOMIZE] {
+        let folder = module.folder()?.join("config/crd/bases");
+        let folder = folder.to_string_lossy();
+        let named = access.kubectl(["create", "--dry-run=client", "--output=name", "--filename", &folder])?;
+        new.extend(named.lines().filter(|name| !known.lines().any(|k| k == *name)).map(str::to_owned));
+        access.kubectl(["apply", "--server-side", "--filename", &folder])?;
+    }
+    Ok(new)
+}
+
+/// Deletes the namespace, of this run or of one that failed.
+fn clear(access: &Access) -> Result<()> {
+    let left = ["get", "kustomizations", "--namespace", NAMESPACE, "--output=name"];
+    for kustomization in access.kubectl(left)?.lines() {
+        // No controller runs that would take its finalizer off.
+        let patch = r#"{"metadata":{"finalizers":null}}"#;
+        let words = ["patch", kustomization, "--namespace", NAMESPACE, "--type=merge", "--patch", patch];
+        access.kubectl(words)?;
+    }
+    access.kubectl(["delete", "namespace", NAMESPACE, "--ignore-not-found", "--wait=true"]).map(drop)
 }
 
 fn controller(access: &Access, state: &std::path::Path) -> Result<Daemon> {
@@ -149,11 +149,10 @@ impl<'a> Folder<'a> {
         get(self.access, "kustomization", "builds")
     }
 
-    /// Waits until Flux has made up its mind about a revision; while it has not, `meanwhile` must hold.
-    fn verdict(&self, revision: &str, mut meanwhile: impl FnMut() -> Result<()>) -> Result<(String, String)> {
+    /// Waits until Flux has made up its mind about a revision.
+    fn verdict(&self, revision: &str) -> Result<(String, String)> {
         let mut verdict = None;
         wait_until(&format!("Flux's verdict on {revision}"), Duration::from_mins(6), || {
-            meanwhile()?;
             let kustomization = self.kustomization()?;
             let status = &kustomization["status"];
             let conditions = status["conditions"].as_array().cloned().unwrap_or_default();
@@ -216,7 +215,7 @@ fn cases(access: &Access, mut folder: Folder<'_>) -> Result<()> {
 
     // A tag of another run of this command would prove nothing.
     let revision = folder.publish(&good("one"))?;
-    let (reason, message) = folder.verdict(&revision, || Ok(()))?;
+    let (reason, message) = folder.verdict(&revision)?;
     ensure!(reason == "ReconciliationSucceeded", "Flux says {reason}: {message}");
     for name in names {
         let build = get(access, "imagebuild", name)?;
@@ -235,7 +234,7 @@ fn cases(access: &Access, mut folder: Folder<'_>) -> Result<()> {
 
     let revision =
         folder.publish(&[good("two")[0].clone(), image_build("back", "echo no such luck; exit 3")])?;
-    let (reason, message) = folder.verdict(&revision, || Ok(()))?;
+    let (reason, message) = folder.verdict(&revision)?;
     ensure!(reason == "HealthCheckFailed", "Flux says {reason}: {message}");
     ensure!(
         message.contains("back") && message.contains("ImageBuild"),
@@ -244,7 +243,7 @@ fn cases(access: &Access, mut folder: Folder<'_>) -> Result<()> {
     println!("   ok      failed when a build fails: {}", message.lines().next().unwrap_or_default());
 
     let revision = folder.publish(&good("three"))?;
-    let (reason, message) = folder.verdict(&revision, || Ok(()))?;
+    let (reason, message) = folder.verdict(&revision)?;
     ensure!(reason == "ReconciliationSucceeded", "Flux says {reason}: {message}");
     println!("   ok      ready again when it is fixed");
 
@@ -263,7 +262,7 @@ fn cases(access: &Access, mut folder: Folder<'_>) -> Result<()> {
     wait_until("another reconcile", Duration::from_mins(2), || {
         Ok(folder.kustomization()?["status"]["lastHandledReconcileAt"] == token.as_str())
     })?;
-    folder.verdict(&revision, || Ok(()))?;
+    folder.verdict(&revision)?;
     for (name, before) in names.iter().zip(before) {
         let after = get(access, "imagebuild", name)?;
         ensure!(
@@ -274,7 +273,7 @@ fn cases(access: &Access, mut folder: Folder<'_>) -> Result<()> {
     println!("   ok      nothing drifts: applied again, nothing changed");
 
     let revision = folder.publish(&[good("three")[0].clone()])?;
-    folder.verdict(&revision, || Ok(()))?;
+    folder.verdict(&revision)?;
     wait_until("the removed build is pruned", Duration::from_mins(2), || {
         let left =
             access.kubectl(["get", "imagebuild", "back", "--namespace", NAMESPACE, "--ignore-not-found"])?;

@@ -10,7 +10,10 @@ pub(crate) use builder::Builder;
 
 use crate::{
     cluster::Access,
-    host::{command::Run, folders, packages},
+    host::{
+        command::{Run, cargo},
+        folders, packages,
+    },
 };
 
 /// Links statically, so that the images need no base.
@@ -87,7 +90,7 @@ pub(crate) fn prerequisites() -> Result<()> {
 pub(crate) fn compile(profile: &str) -> Result<std::path::PathBuf> {
     prerequisites()?;
     Command::new("rustup").args(["target", "add", TARGET]).text()?;
-    Command::new("cargo")
+    cargo()
         .current_dir(folders::checkout())
         .args(["build", "--quiet", "--locked", "--profile", profile, "--target", TARGET])
         .args(["--package", "slipway-cli", "--package", "slipway-executor", "--package", "slipway-operator"])

@@ -16,7 +16,10 @@ use crate::{
     bases,
     cluster::{Access, State},
     e2e,
-    host::{command::Run, folders, mounts, parts},
+    host::{
+        command::{Run, cargo},
+        folders, mounts, parts,
+    },
     peers::Peer,
 };
 
@@ -62,7 +65,7 @@ pub(crate) fn short(access: &Access) -> Result<()> {
 /// Builds the images in every form below a folder that goes away afterwards.
 fn with_images(access: &Access, work: impl FnOnce(&PathBuf, &[Image]) -> Result<()>) -> Result<()> {
     bases::ensure(access, &["busybox"])?;
-    Command::new("cargo")
+    cargo()
         .current_dir(folders::checkout())
         .args(["build", "--quiet", "--locked", "--workspace", "--bin", "slipway"])
         .run()?;

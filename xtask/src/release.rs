@@ -18,7 +18,10 @@ use serde_json::Value;
 use crate::{
     chart,
     cluster::{self, Access},
-    host::{command::Run, folders, parts},
+    host::{
+        command::{Run, cargo},
+        folders, parts,
+    },
     images,
 };
 
@@ -57,7 +60,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 }
 
 fn metadata() -> Result<Value> {
-    let text = Command::new("cargo")
+    let text = cargo()
         .current_dir(folders::checkout())
         .args(["metadata", "--format-version=1", "--locked", "--filter-platform", images::TARGET])
         .text()?;

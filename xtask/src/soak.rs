@@ -8,7 +8,10 @@ use std::{
 use anyhow::Result;
 use clap::ValueEnum;
 
-use crate::host::{command::Run, folders};
+use crate::host::{
+    command::{Run, cargo},
+    folders,
+};
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
@@ -59,7 +62,7 @@ pub(crate) fn memory() -> Result<()> {
 
 /// One of the command line's tests, one case after the other, with all that it prints.
 fn long_test(name: &str) -> Command {
-    let mut command = Command::new("cargo");
+    let mut command = cargo();
     command
         .current_dir(folders::checkout())
         // With the workspace's features, so that dependencies are not compiled once more.

@@ -9,7 +9,10 @@ use crate::{
     chart,
     cluster::{self, Access, State},
     e2e, generate,
-    host::{command::Run, folders, parts},
+    host::{
+        command::{self, Run},
+        folders, parts,
+    },
 };
 
 #[derive(clap::Args)]
@@ -100,7 +103,7 @@ impl Step {
 }
 
 fn cargo(words: &[&str]) -> Result<()> {
-    Command::new("cargo").current_dir(folders::checkout()).args(words).run()
+    command::cargo().current_dir(folders::checkout()).args(words).run()
 }
 
 /// Advisories are left out: their database is fetched from outside the package registries.

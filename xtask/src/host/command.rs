@@ -60,6 +60,14 @@ fn words(command: &Command) -> String {
     format!("`{line}`")
 }
 
+/// Cargo as a person calls it. What `cargo run` told this program of itself is left out: build scripts that watch one of those
+/// variables would take it for a change, and most of the workspace would be compiled again for each of the two callers.
+pub(crate) fn cargo() -> Command {
+    let mut command = Command::new("cargo");
+    command.env_remove("CARGO_MANIFEST_DIR");
+    command
+}
+
 /// Asks until the answer is yes, or fails with `what` and the last complaint when the time is over.
 pub(crate) fn wait_until(
     what: &str,

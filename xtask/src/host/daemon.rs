@@ -105,6 +105,14 @@ pub(crate) fn tree(root: Process) -> Vec<Process> {
     found
 }
 
+/// A command that outlives the terminal, in a session of its own: shell and setsid become the program itself. It keeps nothing
+/// that a shell above has open, such as the lock of `flock`, which would else be held for as long as it runs.
+fn detached(program: &Path) -> Command {
+    let mut command = Command::new("sh");
+    command.args(["-c", r#"exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-; exec setsid "$@""#, "sh"]).arg(program);
+    command
+}
+
 /// A program of a running set, named by its log and its record in the set's folder.
 pub(crate) struct Daemon {
     name: String,
@@ -155,9 +163,7 @@ impl Daemon {
         folders::make(&self.folder.join("log"))?;
         let log =
             File::options().create(true).append(true).open(self.log()).context("failed to open a log")?;
-        // A new session keeps the program alive when the terminal closes; setsid becomes the program itself.
-        let mut command = Command::new("setsid");
-        command.arg(program);
+        let mut command = detached(program);
         configure(&mut command);
         let child = command
             .stdin(Stdio::null())
@@ -210,6 +216,25 @@ impl Daemon {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_daemon_keeps_nothing_open_that_a_shell_above_has() {
+        let open = |command: &Command| {
+            let words = std::iter::once(command.get_program()).chain(command.get_args());
+            let mut shell = Command::new("sh");
+            shell
+                .args(["-c", r#"exec 7</dev/null 9</dev/null; exec "$@""#, "sh"])
+                .args(words)
+                .arg("/proc/self/fd");
+            let output = shell.output().expect("a shell runs");
+            String::from_utf8_lossy(&output.stdout).into_owned()
+        };
+        let has = |listing: &str, name: &str| listing.lines().any(|line| line == name);
+        let plain = open(&Command::new("ls"));
+        assert!(has(&plain, "7") && has(&plain, "9"), "{plain}");
+        let detached = open(&detached(Path::new("ls")));
+        assert!(has(&detached, "2") && !has(&detached, "7") && !has(&detached, "9"), "{detached}");
+    }
 
     #[test]
     fn reads_a_stat_line_whose_name_holds_brackets() {

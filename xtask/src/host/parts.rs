@@ -13,7 +13,10 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use super::{command::Run, folders, packages};
+use super::{
+    command::{Run, cargo},
+    folders, packages,
+};
 
 /// How a part is built.
 #[derive(Debug)]
@@ -163,7 +166,7 @@ pub(crate) fn cargo_deny() -> Result<PathBuf> {
         return Ok(program);
     }
     println!("building cargo-deny (once per machine; about 5 min on two cores)");
-    Command::new("cargo")
+    cargo()
         .args(["install", "--quiet", "--locked", "cargo-deny", "--version", VERSION, "--root"])
         .arg(&finished)
         .text()?;

@@ -27,8 +27,16 @@ impl Pushed<'_> {
             .args(["--check", "--strict", "--quiet", "SHA256SUMS"])
             .text()?;
         for reference in references {
-            self.crane(&["validate", "--remote", reference])?;
-            let size = compressed(&self.crane(&["manifest", reference])?)?;
+            let manifest = self.crane(&["manifest", reference])?;
+            let (layers, size) = layers(&manifest)?;
+            let repository = reference.split_once('@').map_or(reference.as_str(), |(name, _)| name);
+            for layer in layers {
+                // Read to its end and digested; `crane validate` knows no zstd.
+                ensure!(
+                    self.command(&["blob", &format!("{repository}@{layer}")])?.succeeds(),
+                    "{reference}: the registry does not have the layer {layer} as it was pushed"
+                );
+            }
             println!("   ok      {reference}: {} kB compressed", size / 1000);
             ensure!(
                 size < LIMIT || !reference.contains("executor"),
@@ -67,19 +75,27 @@ impl Pushed<'_> {
     }
 
     fn crane(&self, words: &[&str]) -> Result<String> {
+        self.command(words)?.text()
+    }
+
+    fn command(&self, words: &[&str]) -> Result<Command> {
         let mut command = Command::new(parts::CRANE.ensure()?.join("crane"));
         if self.plain {
             command.arg("--insecure");
         }
-        command.args(words).text()
+        command.args(words);
+        Ok(command)
     }
 }
 
-/// The size of all layers of a manifest, as they travel.
-fn compressed(manifest: &str) -> Result<u64> {
+/// The layers of a manifest, and the size of all of them as they travel.
+fn layers(manifest: &str) -> Result<(Vec<String>, u64)> {
     let manifest: Value = serde_json::from_str(manifest).context("a manifest that is no JSON")?;
     let layers = manifest["layers"].as_array().context("a manifest without layers")?;
-    Ok(layers.iter().filter_map(|layer| layer["size"].as_u64()).sum())
+    let digest =
+        |layer: &Value| layer["digest"].as_str().map(str::to_owned).context("a layer without digest");
+    let size = layers.iter().filter_map(|layer| layer["size"].as_u64()).sum();
+    Ok((layers.iter().map(digest).collect::<Result<_>>()?, size))
 }
 
 #[cfg(test)]
@@ -88,7 +104,9 @@ mod tests {
 
     #[test]
     fn layers_are_added_up() {
-        assert_eq!(compressed(r#"{"layers": [{"size": 3}, {"size": 4}]}"#).unwrap(), 7);
-        assert!(compressed(r#"{"manifests": []}"#).is_err());
+        let manifest =
+            r#"{"layers": [{"digest": "sha256:a", "size": 3}, {"digest": "sha256:b", "size": 4}]}"#;
+        assert_eq!(layers(manifest).unwrap(), (vec!["sha256:a".to_owned(), "sha256:b".to_owned()], 7));
+        assert!(layers(r#"{"manifests": []}"#).is_err());
     }
 }
