@@ -68,6 +68,9 @@ pub(crate) struct Options {
     /// Writes profiles of the cases instead: samples, system calls, instructions.
     #[arg(long, requires = "cases")]
     profile: bool,
+    /// Measures nothing, and writes page and charts again from what is stored.
+    #[arg(long, conflicts_with_all = ["check", "scaling", "figures", "profile"])]
+    report: bool,
     /// Gigabytes that the case with the largest COPY copies.
     #[arg(long, default_value_t = 5)]
     copy_gb: u64,
@@ -77,6 +80,10 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(options: &Options) -> Result<()> {
+    let output = options.output.clone().unwrap_or_else(|| folders::checkout().join("docs/benchmarks"));
+    if options.report {
+        return write(&Results::read(&output.join("results.json"))?, &output);
+    }
     if !packages::is_root() {
         bail!("the peers need mount namespaces, so root\nhelp: run this as root");
     }
@@ -87,7 +94,6 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         None => builders::program(&images::compile("release")?)?,
     };
     let folder = folders::cache()?.join("bench");
-    let output = options.output.clone().unwrap_or_else(|| folders::checkout().join("docs/benchmarks"));
     folders::make(&output)?;
     folders::make(&folder)?;
     let _lock = folders::lock("bench")?;
