@@ -110,8 +110,7 @@ impl Bench {
             builder.end()?;
         }
         self.volume.remove()?;
-        self.registry.end()?;
-        mounts::delete(&self.folder)
+        self.registry.end()
     }
 
     /// One case, so many times, by each builder in turn.
