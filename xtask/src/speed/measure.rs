@@ -94,6 +94,11 @@ impl Bench {
         self.builders.iter().map(AsRef::as_ref)
     }
 
+    /// A text without what this machine alone calls so.
+    pub(super) fn nameless(&self, text: &str) -> String {
+        text.replace(&*self.folder.to_string_lossy(), "BENCH")
+    }
+
     /// The folder of the context.
     pub(super) fn context(&self) -> PathBuf {
         self.volume.folder().join("context")
@@ -174,7 +179,7 @@ impl Bench {
                 }
                 Err(error) => {
                     println!("   {:<22} {:<10} FAILED: {error:#}", phase.name, builder.name());
-                    outcome.failure = Some(format!("{error:#}"));
+                    outcome.failure = Some(self.nameless(&format!("{error:#}")));
                     return;
                 }
             }
