@@ -75,6 +75,17 @@ fn folder() -> Result<PathBuf> {
     Ok(folders::cache()?.join("peers"))
 }
 
+/// How a peer is started where the usual does not do.
+#[derive(Default)]
+pub(crate) struct Settings<'a> {
+    /// What it stores lies in this folder instead of beside its root.
+    pub(crate) data: Option<&'a Path>,
+    /// The registry that has the bases, where it is not the cluster's.
+    pub(crate) registry: Option<&'a str>,
+    /// Further flags of its daemon.
+    pub(crate) flags: &'a [&'a str],
+}
+
 impl Peer {
     /// The name on the command line.
     pub(crate) fn name(self) -> &'static str {
@@ -90,12 +101,11 @@ impl Peer {
 
     /// Starts the peer unless it runs.
     pub(crate) fn up(self) -> Result<()> {
-        self.up_with(None, &[])
+        self.up_with(&Settings::default())
     }
 
-    /// Starts the peer unless it runs, with what it stores in this folder instead of beside its root, and with further
-    /// flags of its daemon.
-    pub(crate) fn up_with(self, data: Option<&Path>, flags: &[&str]) -> Result<()> {
+    /// The same with other settings.
+    pub(crate) fn up_with(self, settings: &Settings<'_>) -> Result<()> {
         if self.daemon()?.process().is_some() {
             return Ok(());
         }
@@ -105,10 +115,11 @@ impl Peer {
         let lower = root::ensure()?;
         let state = folder()?.join(self.name());
         mounts::delete(&state)?;
-        let data = data.map_or_else(|| state.join("data"), Path::to_path_buf);
-        let mut program = self.program();
-        program.extend(flags.iter().map(|flag| (*flag).to_owned()));
-        root::start(&self.daemon()?, &lower, &state, &data, &program)?;
+        let data = settings.data.map_or_else(|| state.join("data"), Path::to_path_buf);
+        let registry = settings.registry.map_or_else(registry, ToOwned::to_owned);
+        let mut program = self.program(&registry);
+        program.extend(settings.flags.iter().map(|flag| (*flag).to_owned()));
+        root::start(&self.daemon()?, &lower, &state, &data, &registry, &program)?;
         wait_until(&format!("{} answers", self.name()), Duration::from_mins(1), || {
             self.daemon()?.must_run()?;
             // Until the root has changed, a command would find this machine's own programs.
@@ -124,8 +135,7 @@ impl Peer {
     }
 
     /// What holds the namespace: the daemon, or something that sleeps where there is none.
-    fn program(self) -> Vec<String> {
-        let registry = registry();
+    fn program(self, registry: &str) -> Vec<String> {
         let words: &[&str] = match self {
             Self::Buildkit => &[
                 "dockerd",
@@ -135,7 +145,7 @@ impl Peer {
                 "--ip6tables=false",
                 "--ip-forward=false",
                 "--insecure-registry",
-                &registry,
+                registry,
                 "--registry-mirror",
                 &format!("http://{registry}"),
             ],

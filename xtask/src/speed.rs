@@ -24,12 +24,13 @@ use anyhow::{Result, bail};
 
 use crate::{
     bases, cluster,
-    host::{folders, packages},
+    host::{folders, mounts, packages},
     images,
 };
 use builders::{Buildah, Builder, Buildkit, Buildkitd, Kaniko, Slipway};
 use cases::Case;
 use measure::Bench;
+use registry::Registry;
 use results::Results;
 use volume::Volume;
 
@@ -68,6 +69,9 @@ pub(crate) struct Options {
     /// Writes profiles of the cases instead: samples, system calls, instructions.
     #[arg(long, requires = "cases")]
     profile: bool,
+    /// Measures nothing, and writes page and charts again from what is stored.
+    #[arg(long, conflicts_with_all = ["check", "scaling", "figures", "profile"])]
+    report: bool,
     /// Gigabytes that the case with the largest COPY copies.
     #[arg(long, default_value_t = 5)]
     copy_gb: u64,
@@ -77,6 +81,10 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(options: &Options) -> Result<()> {
+    let output = options.output.clone().unwrap_or_else(|| folders::checkout().join("docs/benchmarks"));
+    if options.report {
+        return write(&Results::read(&output.join("results.json"))?, &output);
+    }
     if !packages::is_root() {
         bail!("the peers need mount namespaces, so root\nhelp: run this as root");
     }
@@ -87,14 +95,16 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         None => builders::program(&images::compile("release")?)?,
     };
     let folder = folders::cache()?.join("bench");
-    let output = options.output.clone().unwrap_or_else(|| folders::checkout().join("docs/benchmarks"));
     folders::make(&output)?;
     folders::make(&folder)?;
     let _lock = folders::lock("bench")?;
     cluster::lent(|access| {
         let needs = chosen.iter().flat_map(|case| case.needs).copied();
         bases::ensure(access, &["busybox", "debian"].into_iter().chain(needs).collect::<Vec<_>>())?;
-        let mirror = access.registry().to_owned();
+        // A registry of our own over the same images: the cluster's may be restarted by others.
+        let images = folders::cache()?.join("registry");
+        let bases = images.is_dir().then(|| Registry::over(&images, folder.join("bases"))).transpose()?;
+        let mirror = bases.as_ref().map_or_else(|| access.registry(), Registry::address).to_owned();
         let slipway = Slipway { program, volume: Volume::at(folder.join("slipway")), mirror: mirror.clone() };
         let peers = if options.profile || options.figures { Vec::new() } else { options.peers() };
         let builders = start(&peers, options, &slipway, &folder)?;
@@ -102,6 +112,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         let outcome = measure(&bench, &slipway, &chosen, options, &output);
         slipway.end()?;
         bench.end()?;
+        if let Some(bases) = bases {
+            bases.end()?;
+        }
+        mounts::delete(&folder)?;
         outcome
     })
 }
@@ -150,8 +164,8 @@ fn start(
         let volume = Volume::at(folder.join(name));
         builders.push(match (name.as_str(), &options.buildkitd, &options.kaniko) {
             ("slipway", ..) => Box::new(slipway.clone()),
-            ("buildkit", ..) => Box::new(Buildkit(volume)),
-            ("buildah", ..) => Box::new(Buildah(volume)),
+            ("buildkit", ..) => Box::new(Buildkit { volume, mirror: slipway.mirror.clone() }),
+            ("buildah", ..) => Box::new(Buildah { volume, mirror: slipway.mirror.clone() }),
             ("buildkitd", Some(program), _) => {
                 Box::new(Buildkitd { program: program.clone(), volume, mirror: slipway.mirror.clone() })
             }

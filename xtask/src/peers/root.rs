@@ -51,6 +51,7 @@ pub(crate) fn start(
     lower: &Path,
     state: &Path,
     data: &Path,
+    registry: &str,
     program: &[String],
 ) -> Result<()> {
     for folder in ["upper/host", "upper/etc/containers", "work", "root"] {
@@ -59,7 +60,6 @@ pub(crate) fn start(
     for folder in ["docker", "containers", "tmp"] {
         folders::make(&data.join(folder))?;
     }
-    let registry = super::registry();
     folders::write(
         &state.join("upper/etc/containers/registries.conf"),
         format!(

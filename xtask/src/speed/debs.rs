@@ -5,12 +5,11 @@ use std::{fs, process::Command};
 use anyhow::{Context, Result};
 
 use super::corpus::Corpus;
-use crate::host::{command::Run, folders, mounts};
+use crate::host::{command::Run, folders, mounts, parts};
 
 /// What an image for development often gets. Not all dependencies are there: the installation is what counts.
 const PACKAGES: &[&str] = &[
     "bzip2",
-    "ca-certificates",
     "curl",
     "file",
     "git",
@@ -30,6 +29,7 @@ const PACKAGES: &[&str] = &[
     "libpsl5",
     "librtmp1",
     "libssh2-1",
+    "libssl3",
     "openssl",
     "patch",
     "perl",
@@ -43,7 +43,8 @@ const PACKAGES: &[&str] = &[
 
 /// Copies the packages into the context.
 pub(super) fn put(corpus: &Corpus) -> Result<()> {
-    let shelf = folders::cache()?.join("bench-debs");
+    let key = parts::fnv(parts::FNV_START, PACKAGES.join(" ").as_bytes());
+    let shelf = folders::cache()?.join(format!("bench-debs-{key:016x}"));
     if !shelf.is_dir() {
         let half = folders::cache()?.join("bench-debs.unfinished");
         mounts::delete(&half)?;

@@ -42,20 +42,26 @@ pub(super) fn cases(bench: &Bench, cases: &[&Case], options: &Options, output: &
         results.machine.versions.insert(builder.name().to_owned(), builder.version()?);
         builder.end()?;
     }
+    let mut failed = Vec::new();
     for case in cases {
         println!("== {}: {}", case.name, case.title);
-        let result = bench.case(case, options)?;
+        // What is wrong with one case shall not cost the others.
+        let result = match bench.case(case, options) {
+            Ok(result) => result,
+            Err(error) => {
+                println!("   {} FAILED: {error:#}", case.name);
+                failed.push(case.name);
+                continue;
+            }
+        };
         print!("{}", report::details([(&case.name.to_owned(), &result)]));
         results.cases.insert(case.name.to_owned(), result);
         super::write(&results, output)?;
     }
     let a_run: f64 = results.cases.values().map(|case| case.seconds_a_run).sum();
-    println!(
-        "one run of all {} stored cases takes {:.0} min, five {:.0} min",
-        results.cases.len(),
-        a_run / 60.0,
-        a_run / 12.0
-    );
+    let (one, five) = (a_run / 60.0, a_run / 12.0);
+    println!("one run of all {} stored cases takes {one:.0} min, five {five:.0} min", results.cases.len());
+    anyhow::ensure!(failed.is_empty(), "these cases could not be measured: {}", failed.join(", "));
     Ok(())
 }
 
@@ -88,6 +94,11 @@ impl Bench {
         self.builders.iter().map(AsRef::as_ref)
     }
 
+    /// A text without what this machine alone calls so.
+    pub(super) fn nameless(&self, text: &str) -> String {
+        text.replace(&*self.folder.to_string_lossy(), "BENCH")
+    }
+
     /// The folder of the context.
     pub(super) fn context(&self) -> PathBuf {
         self.volume.folder().join("context")
@@ -110,8 +121,7 @@ impl Bench {
             builder.end()?;
         }
         self.volume.remove()?;
-        self.registry.end()?;
-        mounts::delete(&self.folder)
+        self.registry.end()
     }
 
     /// One case, so many times, by each builder in turn.
@@ -134,7 +144,9 @@ impl Bench {
                 let builder = self.builders[(turn + run) % self.builders.len()].as_ref();
                 self.run(case, builder, run, corpus.path(), &mut result);
                 // A peer that runs would hold the others' volumes.
-                builder.end()?;
+                if let Err(error) = builder.end() {
+                    println!("   {} did not end: {error:#}", builder.name());
+                }
             }
         }
         self.registry.empty()?;
@@ -167,7 +179,7 @@ impl Bench {
                 }
                 Err(error) => {
                     println!("   {:<22} {:<10} FAILED: {error:#}", phase.name, builder.name());
-                    outcome.failure = Some(format!("{error:#}"));
+                    outcome.failure = Some(self.nameless(&format!("{error:#}")));
                     return;
                 }
             }

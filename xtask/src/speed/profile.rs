@@ -9,23 +9,21 @@ use super::{
     cases::{Case, Phase, Start},
     measure::Bench,
 };
-use crate::{
-    host::{command::Run, folders, mounts, packages},
-    images,
-};
+use crate::host::{command::Run, folders, mounts, packages};
 
-/// Compiles the program as for a release, with its symbols kept.
+/// Compiles the program as for a release, with its symbols kept. It is linked as is usual on this machine: valgrind ends
+/// static programs with musl by a signal.
 pub(super) fn compile() -> Result<std::path::PathBuf> {
     let target = folders::target().join("profiling");
     Command::new("cargo")
         .current_dir(folders::checkout())
-        .args(["build", "--quiet", "--locked", "--release", "--target", images::TARGET])
+        .args(["build", "--quiet", "--locked", "--release"])
         .args(["--package", "slipway-cli", "--target-dir"])
         .arg(&target)
         .env("CARGO_PROFILE_RELEASE_STRIP", "none")
         .env("CARGO_PROFILE_RELEASE_DEBUG", "line-tables-only")
         .run()?;
-    super::builders::program(&target.join(images::TARGET).join("release"))
+    super::builders::program(&target.join("release"))
 }
 
 /// Runs every phase of the case under each tool, and writes a report of each.
@@ -50,7 +48,7 @@ pub(super) fn run(bench: &Bench, slipway: &Slipway, case: &Case, output: &Path) 
             }));
         }
         let file = folder.join(format!("{}-{tool}.txt", case.name));
-        folders::write(&file, text)?;
+        folders::write(&file, bench.nameless(&text))?;
         println!("   wrote {}", file.display());
     }
     mounts::delete(&scratch)

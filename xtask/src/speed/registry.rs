@@ -1,6 +1,10 @@
 //! The registry that everybody pushes to: started for the measurement, on loopback, and emptied between cases.
 
-use std::{net::TcpListener, path::PathBuf, time::Duration};
+use std::{
+    net::TcpListener,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::{Context, Result};
 
@@ -13,18 +17,33 @@ use crate::host::{
 /// A running registry.
 pub(super) struct Registry {
     folder: PathBuf,
+    /// Where the images are.
+    data: PathBuf,
     address: String,
 }
 
 impl Registry {
     /// Starts an empty one on a free port.
     pub(super) fn start(folder: PathBuf) -> Result<Self> {
+        let registry = Self::on_a_free_port(folder.join("data"), folder)?;
+        registry.empty()?;
+        Ok(registry)
+    }
+
+    /// Starts one over images that are there, which it only reads.
+    pub(super) fn over(images: &Path, folder: PathBuf) -> Result<Self> {
+        let registry = Self::on_a_free_port(images.to_owned(), folder)?;
+        registry.serve("maintenance: {readonly: {enabled: true}}")?;
+        Ok(registry)
+    }
+
+    fn on_a_free_port(data: PathBuf, folder: PathBuf) -> Result<Self> {
         folders::make(&folder)?;
         let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
         let address = free.context("no free port on loopback")?.to_string();
-        let registry = Self { folder, address };
+        let registry = Self { folder, data, address };
+        // One of a measurement that was stopped listens elsewhere.
         registry.daemon().stop(PATIENCE)?;
-        registry.empty()?;
         Ok(registry)
     }
 
@@ -41,12 +60,16 @@ impl Registry {
     /// Deletes all images; the address stays.
     pub(super) fn empty(&self) -> Result<()> {
         self.daemon().stop(PATIENCE)?;
-        mounts::delete(&self.folder.join("data"))?;
+        mounts::delete(&self.data)?;
+        self.serve("delete: {enabled: true}")
+    }
+
+    fn serve(&self, storage: &str) -> Result<()> {
         let settings = self.folder.join("registry.yaml");
         let text = format!(
-            "version: '0.1'\nlog: {{level: warn, accesslog: {{disabled: true}}}}\nstorage:\n  filesystem: {{rootdirectory: {}}}\n  \
-             delete: {{enabled: true}}\nhttp: {{addr: '{}'}}\n",
-            self.folder.join("data").display(),
+            "version: '0.1'\nlog: {{level: warn, accesslog: {{disabled: true}}}}\nstorage:\n  \
+             filesystem: {{rootdirectory: {}}}\n  {storage}\nhttp: {{addr: '{}'}}\n",
+            self.data.display(),
             self.address
         );
         folders::write(&settings, text)?;
@@ -60,7 +83,7 @@ impl Registry {
         .map(drop)
     }
 
-    /// Stops it and deletes all images.
+    /// Stops it, and deletes what it was sent.
     pub(super) fn end(&self) -> Result<()> {
         self.daemon().stop(PATIENCE)?;
         mounts::delete(&self.folder)

@@ -108,9 +108,19 @@ fn measure_axis(bench: &Bench, axis: &Axis, runs: usize) -> Result<Growth> {
 pub(super) fn words(builder: &str, points: &[(f64, f64)]) -> String {
     let slope = last_slope(points).map_or_else(|| "–".to_owned(), |slope| format!("{slope:.2}"));
     let each = line(points).map_or_else(String::new, |(fixed, each)| {
-        format!(", {:.0} ms and {:.3} µs for each", fixed.max(0.0) * 1e3, each * 1e6)
+        format!(", {} and {} for each", duration(fixed.max(0.0)), duration(each))
     });
     format!("{builder}: exponent {slope} at the end{each}")
+}
+
+/// Seconds in the unit that needs no zeros.
+fn duration(seconds: f64) -> String {
+    match seconds.abs() {
+        large if large >= 1.0 => format!("{seconds:.2} s"),
+        middle if middle >= 1e-3 => format!("{:.1} ms", seconds * 1e3),
+        small if small >= 1e-6 => format!("{:.1} µs", seconds * 1e6),
+        _ => format!("{:.1} ns", seconds * 1e9),
+    }
 }
 
 #[cfg(test)]
@@ -130,7 +140,7 @@ mod tests {
         let points = [(1.0, 0.12), (10.0, 0.30), (100.0, 2.10)];
         assert_eq!(
             words("slipway", &points),
-            "slipway: exponent 0.85 at the end, 100 ms and 20000.000 µs for each"
+            "slipway: exponent 0.85 at the end, 100.0 ms and 20.0 ms for each"
         );
         assert_eq!(words("slipway", &points[..1]), "slipway: exponent – at the end");
     }

@@ -62,10 +62,11 @@ impl Volume {
     /// Unmounts it and deletes the file.
     pub(super) fn remove(&self) -> Result<()> {
         if mounts::is_mounted(&self.folder)? {
-            // Processes that have just ended may still hold files.
-            wait_until("end of the use of a volume", Duration::from_secs(30), || {
-                Command::new("umount").arg(&self.folder).text().map(|_| true)
-            })?;
+            // Processes that have just ended may still hold files. What holds them for good keeps its own view.
+            let unmount = || Command::new("umount").arg(&self.folder).text().map(|_| true);
+            if wait_until("end of the use of a volume", Duration::from_secs(30), unmount).is_err() {
+                Command::new("umount").arg("--lazy").arg(&self.folder).text()?;
+            }
         }
         if self.file.exists() {
             fs::remove_file(&self.file)

@@ -3,9 +3,16 @@
 use anyhow::Result;
 
 use super::{Builder, Job, common, complete, hosted, names};
-use crate::{host::command::Run, peers::Peer, speed::volume::Volume};
+use crate::{
+    host::command::Run,
+    peers::{Peer, Settings},
+    speed::volume::Volume,
+};
 
-pub(in crate::speed) struct Buildah(pub(in crate::speed) Volume);
+pub(in crate::speed) struct Buildah {
+    pub(in crate::speed) volume: Volume,
+    pub(in crate::speed) mirror: String,
+}
 
 const STORAGE: &str = "--storage-driver=overlay";
 
@@ -24,13 +31,14 @@ impl Builder for Buildah {
 
     fn reset(&self) -> Result<()> {
         self.end()?;
-        self.0.renew()?;
-        Peer::Buildah.up_with(Some(self.0.folder()), &[])
+        self.volume.renew()?;
+        let registry = Some(self.mirror.as_str());
+        Peer::Buildah.up_with(&Settings { data: Some(self.volume.folder()), registry, flags: &[] })
     }
 
     fn end(&self) -> Result<()> {
         Peer::Buildah.stop()?;
-        self.0.remove()
+        self.volume.remove()
     }
 
     fn build(&self, job: &Job<'_>) -> Result<()> {

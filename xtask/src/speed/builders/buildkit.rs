@@ -5,11 +5,14 @@ use anyhow::Result;
 use super::{Builder, Job, common, complete, hosted, names};
 use crate::{
     host::{command::Run, daemon::Process},
-    peers::Peer,
+    peers::{Peer, Settings},
     speed::volume::Volume,
 };
 
-pub(in crate::speed) struct Buildkit(pub(in crate::speed) Volume);
+pub(in crate::speed) struct Buildkit {
+    pub(in crate::speed) volume: Volume,
+    pub(in crate::speed) mirror: String,
+}
 
 /// The image store that keeps packed layers, as BuildKit does without Docker and Docker 29 by default: the faster one
 /// to push from.
@@ -40,13 +43,14 @@ impl Builder for Buildkit {
 
     fn reset(&self) -> Result<()> {
         self.end()?;
-        self.0.renew()?;
-        Peer::Buildkit.up_with(Some(self.0.folder()), STORE)
+        self.volume.renew()?;
+        let registry = Some(self.mirror.as_str());
+        Peer::Buildkit.up_with(&Settings { data: Some(self.volume.folder()), registry, flags: STORE })
     }
 
     fn end(&self) -> Result<()> {
         Peer::Buildkit.stop()?;
-        self.0.remove()
+        self.volume.remove()
     }
 
     fn build(&self, job: &Job<'_>) -> Result<()> {
