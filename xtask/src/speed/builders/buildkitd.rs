@@ -30,6 +30,7 @@ impl Buildkitd {
         let runc = parts::RUNC.ensure()?.join("runc");
         self.process().ensure(&self.program, |command| {
             command.arg("--config").arg(&settings).arg("--root").arg(self.volume.folder().join("data"));
+            command.args(["--oci-worker=true", "--containerd-worker=false"]);
             command.arg("--addr").arg(self.address()).arg("--oci-worker-binary").arg(&runc);
         })?;
         wait_until("answer of buildkitd", Duration::from_secs(30), || {
