@@ -208,6 +208,8 @@ fn choose(options: &Options) -> Result<Vec<&'static Case>> {
 fn write(results: &Results, output: &Path) -> Result<()> {
     results.write(&output.join("results.json"))?;
     folders::write(&output.join("ratios.svg"), chart::ratios(results))?;
-    folders::write(&output.join("scaling.svg"), chart::scaling(results))?;
+    if !results.scaling.is_empty() {
+        folders::write(&output.join("scaling.svg"), chart::scaling(results))?;
+    }
     folders::write(&output.join("README.md"), report::page(results))
 }
