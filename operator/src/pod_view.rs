@@ -1,6 +1,6 @@
 //! What the operator needs to know of a pod, read from its object. Pure.
 
-use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
+use k8s_openapi::api::core::v1::{Container, ContainerStatus, Pod};
 use k8s_openapi::jiff::Timestamp;
 use slipway_protocol::message::{self, Message};
 use slipway_protocol::paths;
@@ -77,7 +77,7 @@ pub struct PodView {
     /// True where the pod has a user namespace of its own.
     pub user_namespace: bool,
     /// True where a container of the pod has a memory limit.
-    pub memory_limited: bool,
+    pub memory_limited: Vec<String>,
     /// The init container of a build pod.
     pub plan: Progress<PlanReport>,
     /// The main container of a build pod.
@@ -153,12 +153,7 @@ impl PodView {
             started,
             ended,
             user_namespace: pod.spec.as_ref().and_then(|s| s.host_users) == Some(false),
-            memory_limited: pod
-                .spec
-                .iter()
-                .flat_map(|spec| &spec.containers)
-                .filter_map(|container| container.resources.as_ref()?.limits.as_ref())
-                .any(|limits| limits.contains_key("memory")),
+            memory_limited: memory_limited(pod),
             plan: progress(find(&init, paths::PLAN_CONTAINER).as_ref()),
             conduct: progress(conduct.as_ref()),
             one,
@@ -167,6 +162,17 @@ impl PodView {
             poll: progress(poll.as_ref()),
         })
     }
+}
+
+/// Returns the names of the containers with a memory limit of their own.
+fn memory_limited(pod: &Pod) -> Vec<String> {
+    let containers =
+        pod.spec.iter().flat_map(|spec| spec.init_containers.iter().flatten().chain(&spec.containers));
+    let limits = |container: &Container| {
+        let limits = container.resources.as_ref()?.limits.as_ref()?;
+        limits.contains_key("memory").then(|| container.name.clone())
+    };
+    containers.filter_map(limits).collect()
 }
 
 fn times(status: &ContainerStatus) -> (Option<Timestamp>, Option<Timestamp>) {

@@ -133,6 +133,9 @@ struct Tally {
     resumed: i64,
 }
 
+/// How long after its pod was made a filler can hold the claim's room, on a busy node.
+const FULL_FOR: Duration = Duration::from_mins(1);
+
 impl Bed<'_> {
     fn all(&self, options: &Options) -> Result<()> {
         let bounded = self.claim()?;
@@ -148,6 +151,7 @@ impl Bed<'_> {
         let mut tally = Tally::default();
         let (mut next, mut open) = (0, Vec::<Open>::new());
         let start = Instant::now();
+        let mut full_until: Option<Instant> = None;
         while next < options.builds || !open.is_empty() {
             while next < options.builds && open.len() < options.at_once {
                 // Mostly images: what fails by itself has less to disturb.
@@ -163,10 +167,18 @@ impl Bed<'_> {
                 let fault = draw(&mut dice, options, bounded);
                 if self.strike(fault, &mut dice).with_context(|| format!("{fault:?}"))? {
                     *tally.faults.entry(fault).or_default() += 1;
+                    if fault == Fault::FullClaim {
+                        full_until = Some(Instant::now() + FULL_FOR);
+                    }
                     for build in &mut open {
                         build.struck.push(fault);
                     }
                     break;
+                }
+            }
+            if full_until.is_some_and(|end| Instant::now() < end) {
+                for build in &mut open {
+                    build.struck.push(Fault::FullClaim);
                 }
             }
             let mut still = Vec::new();

@@ -129,7 +129,8 @@ fn build(
     let mut shape = outputs.shape;
     shape.clamp = request.source_date_epoch.filter(|_| outputs.rewrite_timestamp);
     let only_pushed = outputs.only_pushed() && !caches.needs_blobs();
-    let forms = Forms::new(store, shape).with_imported(&images).only_pushed(only_pushed);
+    let forms =
+        Forms::new(store, shape).with_imported(&images).only_pushed(only_pushed).cancelled_by(cancel.clone());
     let publisher = Publisher::new(
         &graph,
         store,

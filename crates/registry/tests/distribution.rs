@@ -11,6 +11,7 @@ use std::io::{Cursor, Read, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use slipway_oci::media::Flavour;
@@ -45,16 +46,25 @@ fn program(names: &[&str]) -> Option<PathBuf> {
 }
 
 /// Starts a registry with optional basic authentication.
-async fn distribution(password: Option<&str>) -> Option<Distribution> {
-    start(password, None).await
+fn distribution(password: Option<&str>) -> Option<Distribution> {
+    start(password, None)
 }
 
 /// Starts a registry, with TLS if there is a certificate and key in a folder.
-async fn start(password: Option<&str>, tls: Option<&Path>) -> Option<Distribution> {
+fn start(password: Option<&str>, tls: Option<&Path>) -> Option<Distribution> {
     let Some(program) = program(&["docker-registry", "registry"]) else {
         eprintln!("skipped: there is no registry program");
         return None;
     };
+    // One at a time: a port that one has found free must not be found by another before it is used.
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    (0..5).find_map(|_| try_start(&program, password, tls)).or_else(|| panic!("no registry starts"))
+}
+
+static TURN: Mutex<()> = Mutex::new(());
+
+/// Starts a registry on a port that was free just now; none where it did not stay free.
+fn try_start(program: &Path, password: Option<&str>, tls: Option<&Path>) -> Option<Distribution> {
     let folder = tempfile::tempdir().unwrap();
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let root = folder.path().display();
@@ -73,7 +83,7 @@ async fn start(password: Option<&str>, tls: Option<&Path>) -> Option<Distributio
     }
     let file = folder.path().join("config.yml");
     std::fs::write(&file, config).unwrap();
-    let child = Command::new(program)
+    let mut child = Command::new(program)
         .arg("serve")
         .arg(&file)
         .stdout(Stdio::null())
@@ -81,10 +91,15 @@ async fn start(password: Option<&str>, tls: Option<&Path>) -> Option<Distributio
         .spawn()
         .unwrap();
     for _ in 0..100 {
-        if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
+        // Whoever has taken the port answers too, while ours has ended.
+        std::thread::sleep(Duration::from_millis(50));
+        let answers = std::net::TcpStream::connect(("127.0.0.1", port)).is_ok();
+        if child.try_wait().unwrap().is_some() {
+            return None;
+        }
+        if answers {
             break;
         }
-        tokio::time::sleep(Duration::from_millis(50)).await;
     }
     Some(Distribution { child, host: format!("127.0.0.1:{port}"), _folder: folder })
 }
@@ -115,7 +130,7 @@ fn run(program: &Path, arguments: &[&str]) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn images_go_there_and_come_back() {
-    let Some(server) = distribution(None).await else { return };
+    let Some(server) = distribution(None) else { return };
     // Small enough that both ways of uploading are used.
     let registry = Registry::new(Settings { small_blob: 1 << 20, ..Settings::default() }).unwrap();
     for flavour in [Flavour::Oci, Flavour::Docker] {
@@ -156,7 +171,7 @@ async fn images_go_there_and_come_back() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn layers_are_mounted_from_a_neighbour() {
-    let Some(server) = distribution(None).await else { return };
+    let Some(server) = distribution(None) else { return };
     let registry = Registry::new(Settings::default()).unwrap();
     let image = image(Flavour::Oci, 100_000);
     let base: Reference = format!("{}/base:1", server.host).parse().unwrap();
@@ -177,7 +192,7 @@ async fn layers_are_mounted_from_a_neighbour() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_blob_is_pushed_while_it_is_made() {
-    let Some(server) = distribution(None).await else { return };
+    let Some(server) = distribution(None) else { return };
     let registry = Registry::new(Settings::default()).unwrap();
     let target: Reference = format!("{}/streamed:1", server.host).parse().unwrap();
     for size in [0, 5, 3 << 20] {
@@ -212,7 +227,7 @@ impl Read for Broken {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn indexes_are_pushed_and_resolved() {
-    let Some(server) = distribution(None).await else { return };
+    let Some(server) = distribution(None) else { return };
     let registry = Registry::new(Settings::default()).unwrap();
     let image = image(Flavour::Oci, 1000);
     let target: Reference = format!("{}/multi:1", server.host).parse().unwrap();
@@ -232,7 +247,7 @@ const HTPASSWD: &str = "user:$2y$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdc
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_password_is_asked_for_and_given() {
-    let Some(server) = distribution(Some(HTPASSWD)).await else { return };
+    let Some(server) = distribution(Some(HTPASSWD)) else { return };
     let target: Reference = format!("{}/private:1", server.host).parse().unwrap();
     let with = |password: &str| {
         let login = Login::Basic { username: "user".into(), password: password.into() };
@@ -255,7 +270,7 @@ async fn a_password_is_asked_for_and_given() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_not_there_is_said_so() {
-    let Some(server) = distribution(None).await else { return };
+    let Some(server) = distribution(None) else { return };
     let registry = Registry::new(Settings::default()).unwrap();
     let missing: Reference = format!("{}/missing:1", server.host).parse().unwrap();
     let error = registry.resolve(&missing, &Platform::host()).await.unwrap_err();
@@ -300,8 +315,8 @@ async fn certificates_are_checked() {
         return;
     }
     let Some(tls) = certificate(&name) else { return };
-    let Some(server) = start(None, Some(tls.path())).await else { return };
-    let Some(plain) = distribution(None).await else { return };
+    let Some(server) = start(None, Some(tls.path())) else { return };
+    let Some(plain) = distribution(None) else { return };
     let port = server.host.rsplit(':').next().unwrap();
     let target: Reference = format!("{name}:{port}/app:1").parse().unwrap();
     let resolve = async |target: &Reference, settings: Settings| {
@@ -327,7 +342,7 @@ async fn certificates_are_checked() {
     for (from, to) in [("ca.pem", "cert.pem"), ("ca.key", "key.pem")] {
         std::fs::copy(tls.path().join(from), own.path().join(to)).unwrap();
     }
-    let Some(odd) = start(None, Some(own.path())).await else { return };
+    let Some(odd) = start(None, Some(own.path())) else { return };
     let at_odd: Reference = format!("{name}:{}/app:1", odd.host.rsplit(':').next().unwrap()).parse().unwrap();
     let error = resolve(&at_odd, trusted.clone()).await.unwrap_err();
     assert!(error.to_string().contains("it shows a CA's certificate as its own"), "{error}");
@@ -359,7 +374,7 @@ async fn memory_does_not_grow_with_blobs() {
             Ok(())
         }
     }
-    let Some(server) = distribution(None).await else { return };
+    let Some(server) = distribution(None) else { return };
     let registry = Registry::new(Settings::default()).unwrap();
     let target: Reference = format!("{}/large:1", server.host).parse().unwrap();
     let size = 300 << 20;

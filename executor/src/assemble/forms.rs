@@ -10,6 +10,7 @@ use std::time::Duration;
 use slipway_oci::Digest;
 use slipway_oci::compress::{Compression, Format, LayerWriter};
 use slipway_oci::media::{Flavour, layer_format};
+use slipway_sandbox::Cancel;
 use slipway_store::{Form, LayerId, Need, Store};
 
 use super::AssembleError;
@@ -64,7 +65,7 @@ impl Shape {
 type Slot = Arc<Mutex<Option<Form>>>;
 
 /// How long one build waits for another that packs the same layer, before it does so itself.
-const OTHERS_LIMIT: Duration = Duration::from_mins(10);
+const OTHERS_LIMIT: Duration = Duration::from_mins(2);
 
 /// Makes forms; of several who want the same one, one makes it.
 pub struct Forms<'a> {
@@ -74,6 +75,8 @@ pub struct Forms<'a> {
     strict: bool,
     /// Blobs only go to registries.
     only_pushed: bool,
+    /// Ends the wait for other builds.
+    cancel: Cancel,
     images: Option<&'a PulledImages<'a>>,
     slots: Mutex<HashMap<LayerId, Slot>>,
 }
@@ -81,7 +84,15 @@ pub struct Forms<'a> {
 impl<'a> Forms<'a> {
     /// Makes forms of one shape.
     pub fn new(store: &'a Store, shape: Shape) -> Self {
-        Self { store, shape, strict: false, only_pushed: false, images: None, slots: Mutex::default() }
+        Self {
+            store,
+            shape,
+            strict: false,
+            only_pushed: false,
+            cancel: Cancel::new(),
+            images: None,
+            slots: Mutex::default(),
+        }
     }
 
     /// Knows layers that were imported: their blobs are taken as they are, wherever they lie.
@@ -101,6 +112,12 @@ impl<'a> Forms<'a> {
     #[must_use]
     pub fn only_pushed(self, only_pushed: bool) -> Self {
         Self { only_pushed, ..self }
+    }
+
+    /// Waits for nobody any more when this says so.
+    #[must_use]
+    pub fn cancelled_by(self, cancel: Cancel) -> Self {
+        Self { cancel, ..self }
     }
 
     /// Returns the shape.
@@ -189,7 +206,8 @@ impl<'a> Forms<'a> {
         send: impl FnOnce() -> Option<Form>,
     ) -> Result<Form, AssembleError> {
         let place = Digest::of(format!("form\n{layer}\n{name}"));
-        let _turn = self.store.wait(&place, OTHERS_LIMIT, &|| false)?;
+        // Without a turn, as on a full volume, it may be done twice.
+        let _turn = self.store.wait(&place, OTHERS_LIMIT, &|| self.cancel.is_cancelled()).ok();
         if let Some(form) = self.known(layer, name)? {
             return Ok(form);
         }
@@ -210,8 +228,15 @@ impl<'a> Forms<'a> {
     }
 
     /// Packs a layer into the store, whether or not its form is known.
-    pub(super) fn bring(&self, layer: &LayerId, stage: &str) -> Result<Form, AssembleError> {
-        self.make_with_room(layer, stage)
+    pub(super) fn bring(&self, layer: &LayerId) -> Result<Form, AssembleError> {
+        self.make_with_room(layer, "")
+    }
+
+    /// Takes another form of a layer for the right one from now on.
+    pub(super) fn correct(&self, layer: &LayerId, form: &Form) -> Result<(), AssembleError> {
+        self.store.put_form(layer, &self.shape.name(), form)?;
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner).remove(layer);
+        Ok(())
     }
 
     /// Tells whether a blob is as long as it was; one that is not is no blob.

@@ -71,6 +71,14 @@ pub enum AssembleError {
         /// The digest that it should have.
         digest: Digest,
     },
+    /// A layer had to be packed again, and the bytes are others now.
+    #[error(
+        "the packed layer {digest} is nowhere any more, and this version of Slipway packs it to other bytes; build again to make the image anew"
+    )]
+    Repacked {
+        /// The digest that the image was to have.
+        digest: Digest,
+    },
     /// The store's volume is full.
     #[error("{0}")]
     Full(Cause),
@@ -100,7 +108,11 @@ impl AssembleError {
         match self {
             Self::Push(error) => error.is_transient(),
             Self::Base(cause) => cause.is_retryable(),
-            Self::Store(_) | Self::Lost { .. } | Self::Died | Self::Damaged { .. } => true,
+            Self::Store(_)
+            | Self::Lost { .. }
+            | Self::Died
+            | Self::Damaged { .. }
+            | Self::Repacked { .. } => true,
             _ => false,
         }
     }

@@ -228,6 +228,7 @@ impl<'a> Publisher<'a> {
             async move { self.upload(repository, &layer, &from).await }
         };
         let results = self.remotes.block_on(futures::future::join_all(layers.iter().map(upload)));
+        let mut repacked = None;
         for (layer, result) in layers.iter().zip(results) {
             let Err(error) = result else { continue };
             let was_here = self.store.has_blob(&layer.digest);
@@ -240,13 +241,17 @@ impl<'a> Publisher<'a> {
                 _ if was_here && !is_here => return Err(AssembleError::Damaged { digest: layer.digest }),
                 // It was only asked for, there being nothing to send.
                 _ if matches!(error.what, What::Local(_)) => match self.forms.layer_of(&layer.digest) {
-                    Some(ours) => self.send_again(repository, layer, &ours)?,
+                    Some(ours) => match self.send_again(repository, layer, &ours) {
+                        // All of them are found out at once.
+                        Err(error @ AssembleError::Repacked { .. }) => repacked = Some(error),
+                        other => other?,
+                    },
                     None => return Err(error.into()),
                 },
                 _ => return Err(error.into()),
             }
         }
-        Ok(())
+        repacked.map_or(Ok(()), Err)
     }
 
     /// Tells whether a blob that could not be pushed is in the store, whole.

@@ -67,7 +67,14 @@ impl Write for Upload {
                 self.state = State::Sending { feed, sent };
                 self.write(bytes)
             }
-            State::Sending { feed, .. } => feed.send(bytes.to_vec()).map(|()| bytes.len()),
+            State::Sending { feed, sent } => match feed.send(bytes.to_vec()) {
+                Ok(()) => Ok(bytes.len()),
+                // The connection is over: its error says why.
+                Err(broken) => match self.remotes.block_on(sent) {
+                    Ok(Err(error)) => Err(io::Error::other(error)),
+                    _ => Err(broken),
+                },
+            },
         }
     }
 

@@ -109,7 +109,10 @@ fn try_conduct(
         places.events.clone(),
     )
     .with_imported(&imported);
-    let forms = Forms::new(store, Shape::default()).with_imported(&images).only_pushed(true);
+    let forms = Forms::new(store, Shape::default())
+        .with_imported(&images)
+        .only_pushed(true)
+        .cancelled_by(cancel.clone());
     let of = |name: &Destination| {
         let repositories: Vec<Reference> = name.repository.iter().cloned().collect();
         let wanted = |output: &Output| Wanted { stage: output.stage, repositories: repositories.clone() };

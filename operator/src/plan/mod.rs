@@ -120,6 +120,7 @@ fn refuse(inputs: &Inputs, problems: &[FieldProblem], plan: &mut Plan) {
     if is_active(&plan.status) {
         plan.status.finished_at = Some(Time(inputs.now));
     }
+    clock::stop(inputs, plan);
     stop_pods(inputs, plan);
     plan.status.phase = "Failed".into();
     plan.status.queue_position = None;
@@ -314,6 +315,7 @@ pub fn crowded(inputs: &Inputs, why: &str) -> Plan {
         if attempt.number == 1 {
             again.status.started_at = None;
         }
+        clock::stop(inputs, &mut again);
         again.events.retain(|event| event.reason != "BuildStarted");
         conditions::waiting(&mut again, inputs, reasons::NO_ROOM, why);
         again.again_in(SignedDuration::from_secs(5));

@@ -38,7 +38,7 @@ pub(super) fn ended(
             fail(inputs, valid, plan, failed);
         };
     }
-    if kubelet_reason == "OOMKilled" && !pod.memory_limited {
+    if kubelet_reason == "OOMKilled" && !pod.memory_limited.iter().any(|limited| limited == what) {
         // No limit of its own: the node ran out, which another try, there or elsewhere, need not see again.
         let message = format!(
             "the {what} container of {name} was killed since its node has no memory left: ask for what it needs with resources.requests.memory of the stage or of spec.pod"

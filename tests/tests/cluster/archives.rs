@@ -109,7 +109,7 @@ impl Definitions<'_> {
 impl Drop for Definitions<'_> {
     fn drop(&mut self) {
         for object in &self.made {
-            let _ = self.cluster.kubectl(&["delete", object, "--wait=false"]);
+            let _ = self.cluster.kubectl(&["delete", object, "--wait=true", "--timeout=60s"]);
         }
     }
 }

@@ -105,8 +105,9 @@ pub(crate) fn tree(root: Process) -> Vec<Process> {
     found
 }
 
-/// A command that outlives the terminal, in a session of its own: shell and setsid become the program itself. It keeps nothing
-/// that a shell above has open, such as the lock of `flock`, which would else be held for as long as it runs.
+/// A command that outlives the terminal, in a session of its own: shell and setsid become the program itself. It keeps
+/// nothing of what a shell above has open under one digit, such as the lock of `flock`, which would else be held for as long
+/// as it runs.
 fn detached(program: &Path) -> Command {
     let mut command = Command::new("sh");
     command.args(["-c", r#"exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-; exec setsid "$@""#, "sh"]).arg(program);

@@ -39,7 +39,7 @@ impl Making<'_> {
             delete(&store)?;
             ensure!(again.1 == references, "the same sources gave {references:?}, then {:?}", again.1);
             same(&programs, &again.0)?;
-            println!("   ok      made twice, from empty stores: the same programs and digests");
+            println!("   ok      made again from an empty store: the same programs and digests");
         }
         Ok((programs, references))
     }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 
 use super::{
     Options,
@@ -21,12 +21,13 @@ const MARGIN: f64 = 1.25;
 /// Measures the cases, those that got slower a second time, and fails if they are slower again.
 pub(super) fn run(bench: &Bench, chosen: &[&Case], options: &Options, stored: &Path) -> Result<()> {
     let stored = Results::read(&stored.join("results.json"))?;
-    let mut slower = Vec::new();
+    let (mut slower, mut compared) = (Vec::new(), 0);
     for case in chosen {
         let Some(before) = stored.cases.get(case.name) else {
             println!("   {}: nothing is stored, so there is nothing to compare with", case.name);
             continue;
         };
+        compared += 1;
         let mut complaints = compare(case.name, before, &bench.case(case, options)?);
         if !complaints.is_empty() {
             println!("   {}: slower, so once more", case.name);
@@ -34,6 +35,7 @@ pub(super) fn run(bench: &Bench, chosen: &[&Case], options: &Options, stored: &P
         }
         slower.extend(complaints);
     }
+    ensure!(compared > 0, "nothing is stored to compare with: measure with `cargo xtask bench`");
     if slower.is_empty() {
         println!("no ratio is more than 25 % above the stored one");
         return Ok(());

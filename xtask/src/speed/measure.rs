@@ -161,7 +161,7 @@ impl Bench {
         for phase in case.phases {
             let outcome = result.outcome(phase.name, builder.name());
             if outcome.failure.is_some() {
-                continue;
+                return;
             }
             let token = format!("{}-{}-{run}-{}", case.name, builder.name(), std::process::id());
             let token = format!("{token}-{}", phase.name.replace([' ', ','], "-"));

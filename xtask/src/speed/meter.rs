@@ -49,9 +49,9 @@ pub(super) fn measure(watched: &Watched<'_>, work: impl FnOnce() -> Result<()>) 
     // What an earlier build left in memory shall not be written during this one.
     process::Command::new("sync").status().context("failed to start sync")?;
     let ended = AtomicBool::new(false);
+    let before = Counters::read(watched)?;
     thread::scope(|scope| {
         let watcher = scope.spawn(|| peak(watched, &ended));
-        let before = Counters::read(watched)?;
         let start = Instant::now();
         let outcome = work();
         let seconds = start.elapsed().as_secs_f64();

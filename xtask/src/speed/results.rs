@@ -80,8 +80,9 @@ impl Outcome {
         statistics::median(self.runs.iter().map(of))
     }
 
+    /// The median; none where any of the runs failed.
     pub(super) fn seconds(&self) -> Option<f64> {
-        self.median(|run| run.seconds)
+        self.median(|run| run.seconds).filter(|_| self.failure.is_none())
     }
 }
 
@@ -141,7 +142,7 @@ mod tests {
         let mut case = CaseResult::default();
         *case.outcome("cold", "slipway") = runs(&[1.0, 3.0, 2.0]);
         *case.outcome("cold", "buildkit") = runs(&[4.0, 4.0, 9.0]);
-        *case.outcome("cold", "buildah") = Outcome { failure: Some("no".into()), ..Outcome::default() };
+        *case.outcome("cold", "buildah") = Outcome { failure: Some("no".into()), ..runs(&[1.0]) };
         let phase = &case.phases[0];
         assert_eq!(phase.fastest_peer(), Some(("buildkit", 4.0)));
         assert_eq!(phase.ratio(), Some(0.5));

@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError};
 
 use slipway_graph::ir::{Base, StageId};
 use slipway_oci::{Descriptor, Digest, Reference};
-use slipway_registry::Pushed;
+use slipway_registry::{Pushed, What};
 use slipway_store::{Form, LayerId};
 
 use super::super::AssembleError;
@@ -35,12 +35,13 @@ impl Publisher<'_> {
             let descriptor = Descriptor::new(form.media_type, form.blob, form.size);
             let (origin, base) = if images.is_empty() { (vec![], vec![]) } else { self.base_at_hand(stage) };
             for repository in &images {
-                for blob in std::iter::once(&descriptor).chain(&base) {
-                    self.upload_ahead(repository, blob, &origin);
+                self.upload_ahead(repository, &descriptor, &origin, Some(&layer));
+                for blob in &base {
+                    self.upload_ahead(repository, blob, &origin, None);
                 }
             }
             for repository in &cached {
-                self.upload_ahead(repository, &descriptor, &images);
+                self.upload_ahead(repository, &descriptor, &images, Some(&layer));
             }
         }
     }
@@ -72,29 +73,38 @@ impl Publisher<'_> {
         blob: &Descriptor,
         layer: &LayerId,
     ) -> Result<(), AssembleError> {
-        let same = |form: Form| {
-            if form.blob == blob.digest {
-                Ok(())
-            } else {
-                Err(AssembleError::Damaged { digest: blob.digest })
-            }
-        };
-        if let Some(form) = self.send(repository, layer, "") {
-            return same(form);
+        let sent = self.send(repository, layer, "");
+        let is_sent = sent.is_some();
+        let form = sent.map_or_else(|| self.forms.bring(layer), Ok)?;
+        if form.blob != blob.digest {
+            // By another version of the compressor. The next try takes these bytes for the right ones.
+            self.forms.correct(layer, &form)?;
+            return Err(AssembleError::Repacked { digest: blob.digest });
         }
-        self.forms.bring(layer, "").and_then(same)?;
-        Ok(self.remotes.block_on(self.upload(repository, blob, &[]))?)
+        if is_sent { Ok(()) } else { Ok(self.remotes.block_on(self.upload(repository, blob, &[]))?) }
     }
 
-    fn upload_ahead(&self, repository: &Reference, blob: &Descriptor, from: &[Reference]) {
+    /// Brings a blob into a repository; the layer is what it can be packed from again.
+    fn upload_ahead(
+        &self,
+        repository: &Reference,
+        blob: &Descriptor,
+        from: &[Reference],
+        layer: Option<&LayerId>,
+    ) {
         let imported = self.imported_from(&blob.digest);
         let from: Vec<Reference> = from.iter().chain(&imported).cloned().collect();
-        match self.remotes.block_on(self.upload(repository, blob, &from)) {
-            // An imported layer need not come by here; it is fetched at the end if nobody has it.
-            Err(error) if imported.is_empty() => {
-                tracing::warn!(%repository, %error, "cannot upload a layer ahead");
-            }
-            _ => {}
+        // An imported layer need not come by here; it is fetched at the end if nobody has it.
+        let Err(error) = self.remotes.block_on(self.upload(repository, blob, &from)) else { return };
+        if !imported.is_empty() {
+            return;
+        }
+        let again = match layer {
+            Some(layer) if matches!(error.what, What::Local(_)) => self.send_again(repository, blob, layer),
+            _ => Err(error.into()),
+        };
+        if let Err(error) = again {
+            tracing::warn!(%repository, %error, "cannot upload a layer ahead");
         }
     }
 
