@@ -1,6 +1,6 @@
 //! The results as Markdown: a page with the machine, the ratios, the charts and all other figures.
 
-use std::fmt::Write;
+use std::{collections::BTreeMap, fmt::Write};
 
 use super::{
     results::{CaseResult, Outcome, PhaseResult, Results, SUBJECT},
@@ -17,7 +17,8 @@ pub(super) fn page(results: &Results) -> String {
     );
     let versions = machine.versions.iter().map(|(name, version)| format!("{name}: {version}"));
     let _ = writeln!(text, "\n{}.\n", versions.collect::<Vec<_>>().join("; "));
-    text.push_str("Medians in seconds; the ratio is Slipway ÷ the fastest peer.\n\n");
+    text.push_str("Medians in seconds; the ratio is Slipway ÷ the fastest peer. ");
+    text.push_str(&provenance(&results.cases));
     text.push_str(&ratios(results));
     text.push_str("\n![Ratios as bars](ratios.svg)\n");
     if !results.figures.is_empty() {
@@ -42,6 +43,22 @@ pub(super) fn page(results: &Results) -> String {
     }
     text.push_str("\n## Everything\n\n");
     text + &details(&results.cases)
+}
+
+/// How often and of which commit the cases were measured: they need not all be of one day.
+fn provenance(cases: &BTreeMap<String, CaseResult>) -> String {
+    let runs = |case: &CaseResult| {
+        let outcomes = case.phases.iter().flat_map(|phase| phase.builders.values());
+        outcomes.map(|outcome| outcome.runs.len()).max().unwrap_or(0)
+    };
+    let mut groups: BTreeMap<(usize, &str, &str), Vec<&str>> = BTreeMap::new();
+    for (name, case) in cases {
+        groups.entry((runs(case), &case.commit, &case.date)).or_default().push(name);
+    }
+    let told = |((runs, commit, date), names): (&(usize, &str, &str), &Vec<&str>)| {
+        format!("{runs} runs of commit {commit} on {date}: {}", names.join(", "))
+    };
+    format!("{}.\n\n", groups.iter().map(told).collect::<Vec<_>>().join("; "))
 }
 
 /// A table with a line for each builder in each phase of these cases.
