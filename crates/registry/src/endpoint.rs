@@ -27,6 +27,12 @@ pub(crate) struct Endpoint {
     pub(crate) mirror_of: Option<String>,
 }
 
+/// Returns the base URL of a host.
+pub(crate) fn base(scheme: &str, host: &str) -> Result<Url, What> {
+    let url = format!("{scheme}://{host}/");
+    url.parse::<Url>().map_err(|error| What::Settings(format!("`{host}`: {error}")))
+}
+
 impl Endpoint {
     /// Returns the repository's name at this place.
     pub(crate) fn repository(&self, reference: &Reference) -> String {

@@ -117,7 +117,12 @@ struct State {
 impl FakeRegistry {
     /// Starts one on a free port of 127.0.0.1.
     pub async fn start() -> std::io::Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        Self::start_at("127.0.0.1:0").await
+    }
+
+    /// Starts one on an address.
+    pub async fn start_at(address: &str) -> std::io::Result<Self> {
+        let listener = TcpListener::bind(address).await?;
         let host = listener.local_addr()?.to_string();
         let state = Arc::new(Mutex::new(State::default()));
         let (shared, name) = (Arc::clone(&state), host.clone());

@@ -74,7 +74,17 @@ impl Transport {
         let host = endpoint::api_host(name);
         let failed = |what| Error::new(reference.to_string(), name, what);
         let lax = self.is_insecure(host);
-        let origin = self.origin(host, None, lax).await.map_err(failed)?;
+        let mut pauses = retry::Pauses::new(self.settings.retry, false);
+        let origin = loop {
+            // Whether it speaks TLS is not known before it answers: a guess would be an error once it is back.
+            match self.origin(host, None, lax).await.map_err(failed)? {
+                Ok(origin) => break origin,
+                Err(what) => match pauses.next(&what) {
+                    Some(pause) => self.pause(pause, &what).await,
+                    None => return Err(failed(what)),
+                },
+            }
+        };
         Ok(Endpoint { origin, prefix: String::new(), name: name.to_owned(), lax, mirror_of: None })
     }
 
@@ -86,7 +96,11 @@ impl Transport {
             let failed = |what| Error::new(reference.to_string(), &*mirror.location, what);
             let (scheme, host, prefix) = endpoint::read_mirror(mirror).map_err(failed)?;
             let lax = self.is_insecure(&host);
-            let origin = self.origin(&host, scheme.as_deref(), lax).await.map_err(failed)?;
+            // One that does not answer is asked with TLS, and then passed over.
+            let origin = match self.origin(&host, scheme.as_deref(), lax).await.map_err(failed)? {
+                Ok(origin) => origin,
+                Err(_) => endpoint::base("https", &host).map_err(failed)?,
+            };
             sources.push(Endpoint { origin, prefix, name: host, lax, mirror_of: Some(name.to_owned()) });
         }
         sources.push(self.registry(reference).await?);
@@ -97,50 +111,47 @@ impl Transport {
         endpoint::is_loopback(host) || self.settings.insecure.iter().any(|name| name == host)
     }
 
-    /// Returns the base URL of a host: https, except where plain http is allowed and nothing else is spoken.
-    async fn origin(&self, host: &str, scheme: Option<&str>, lax: bool) -> Result<Url, What> {
-        let url = |scheme: &str| {
-            format!("{scheme}://{host}/")
-                .parse::<Url>()
-                .map_err(|error| What::Settings(format!("`{host}`: {error}")))
-        };
+    /// Returns the base URL of a host: https, except where plain http is allowed and nothing else is spoken; why it does not
+    /// answer, where that is not known.
+    async fn origin(&self, host: &str, scheme: Option<&str>, lax: bool) -> Result<Result<Url, What>, What> {
         match scheme {
-            Some(scheme) => return url(scheme),
-            None if !lax => return url("https"),
+            Some(scheme) => return endpoint::base(scheme, host).map(Ok),
+            None if !lax => return endpoint::base("https", host).map(Ok),
             None => {}
         }
         let mut origins = self.origins.lock().await;
         if let Some(known) = origins.get(host) {
-            return Ok(known.clone());
+            return Ok(Ok(known.clone()));
         }
-        let (secure, plain) = (url("https")?, url("http")?);
-        let is_plain = {
-            let mut has_tls = std::pin::pin!(self.answers(&secure));
-            let mut has_none = std::pin::pin!(self.answers(&plain));
-            // A server without TLS may keep silent at the start of one: after a moment both are asked.
-            match tokio::time::timeout(Duration::from_millis(500), &mut has_tls).await {
-                Ok(true) => Some(false),
-                Ok(false) => has_none.await.then_some(true),
-                Err(_) => tokio::select! {
-                    yes = &mut has_tls => if yes { Some(false) } else { has_none.await.then_some(true) },
-                    yes = &mut has_none => if yes { Some(true) } else { has_tls.await.then_some(false) },
-                },
-            }
+        let (secure, plain) = (endpoint::base("https", host)?, endpoint::base("http", host)?);
+        let mut has_tls = std::pin::pin!(self.answers(&secure));
+        let mut has_none = std::pin::pin!(self.answers(&plain));
+        // A server without TLS may keep silent at the start of one: after a moment both are asked.
+        let (secure, plain) = (&secure, &plain);
+        let found = match tokio::time::timeout(Duration::from_millis(500), &mut has_tls).await {
+            Ok(Ok(())) => Ok(secure),
+            Ok(Err(_)) => has_none.await.map(|()| plain),
+            Err(_) => tokio::select! {
+                yes = &mut has_tls => if yes.is_ok() { Ok(secure) } else { has_none.await.map(|()| plain) },
+                yes = &mut has_none => if yes.is_ok() { Ok(plain) } else { has_tls.await.map(|()| secure) },
+            },
         };
-        let base = if is_plain == Some(true) { plain } else { secure };
-        // Where nobody answers, the request itself will say so, and the next one looks again.
-        if is_plain.is_some() {
-            origins.insert(host.to_owned(), base.clone());
-        }
-        Ok(base)
+        Ok(found.cloned().inspect(|base| drop(origins.insert(host.to_owned(), base.clone()))))
     }
 
-    /// Returns true if a registry answers there. A server with TLS answers plain requests with 400.
-    async fn answers(&self, base: &Url) -> bool {
-        let Ok(ping) = base.join("/v2/") else { return false };
-        let Ok(client) = self.clients.get(true) else { return false };
-        let answer = client.get(ping).timeout(self.settings.timeouts.connect).send().await;
-        answer.is_ok_and(|answer| answer.status() != StatusCode::BAD_REQUEST)
+    /// Tells why no registry answers there. A server with TLS answers plain requests with 400.
+    async fn answers(&self, base: &Url) -> Result<(), What> {
+        let ping = base.join("/v2/").map_err(|error| What::Settings(error.to_string()))?;
+        let client = self.clients.get(true)?;
+        match client.get(ping).timeout(self.settings.timeouts.connect).send().await {
+            Ok(answer) if answer.status() == StatusCode::BAD_REQUEST => Err(What::Unreachable {
+                reason: "it answers a request without TLS by 400".into(),
+                hint: String::new(),
+            }),
+            Ok(_) => Ok(()),
+            Err(error) if error.is_timeout() => Err(What::Slow(self.settings.timeouts.connect)),
+            Err(error) => Err(failure::of_request(&error, 0)),
+        }
     }
 
     /// Sends a request, with credentials if asked for them; answers of any status come back, except 401.

@@ -386,6 +386,25 @@ async fn nobody_at_home() {
     assert!(error.to_string().contains("is it running, and is the port right?"), "{error}");
 }
 
+/// Nothing is known of it before it answers, so also not that it speaks no TLS.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_comes_home_late_is_understood() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let target: Reference = format!("{free}/app").parse().unwrap();
+    let patient =
+        Retry { attempts: 20, first: Duration::from_millis(50), longest: Duration::from_millis(200) };
+    let registry = Registry::new(Settings { retry: patient, ..settings() }).unwrap();
+    let late = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        FakeRegistry::start_at(&free).await.unwrap()
+    };
+    let blob = Descriptor::of("x", b"late");
+    let bytes = b"late".to_vec();
+    let (pushed, fake) = tokio::join!(registry.push_blob(&target, &blob, &bytes, &[]), late);
+    assert_eq!(pushed.unwrap(), Pushed::Uploaded);
+    assert_eq!(fake.blob("app", &blob.digest).unwrap(), b"late");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_disk_is_ours_and_final() {
     struct Full;
