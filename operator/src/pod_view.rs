@@ -76,7 +76,7 @@ pub struct PodView {
     pub ended: Option<Timestamp>,
     /// True where the pod has a user namespace of its own.
     pub user_namespace: bool,
-    /// True where a container of the pod has a memory limit.
+    /// The containers with a memory limit of their own.
     pub memory_limited: Vec<String>,
     /// The init container of a build pod.
     pub plan: Progress<PlanReport>,

@@ -103,7 +103,18 @@ impl Transport {
             };
             sources.push(Endpoint { origin, prefix, name: host, lax, mirror_of: Some(name.to_owned()) });
         }
-        sources.push(self.registry(reference).await?);
+        if sources.is_empty() {
+            return Ok(vec![self.registry(reference).await?]);
+        }
+        // With mirrors before it, it need not answer.
+        let host = endpoint::api_host(name);
+        let lax = self.is_insecure(host);
+        let failed = |what| Error::new(reference.to_string(), name, what);
+        let origin = match self.origin(host, None, lax).await.map_err(failed)? {
+            Ok(origin) => origin,
+            Err(_) => endpoint::base("https", host).map_err(failed)?,
+        };
+        sources.push(Endpoint { origin, prefix: String::new(), name: name.to_owned(), lax, mirror_of: None });
         Ok(sources)
     }
 
@@ -119,8 +130,8 @@ impl Transport {
             None if !lax => return endpoint::base("https", host).map(Ok),
             None => {}
         }
-        let mut origins = self.origins.lock().await;
-        if let Some(known) = origins.get(host) {
+        // Not held while it is asked: others need not wait for one that keeps silent.
+        if let Some(known) = self.origins.lock().await.get(host) {
             return Ok(Ok(known.clone()));
         }
         let (secure, plain) = (endpoint::base("https", host)?, endpoint::base("http", host)?);
@@ -130,13 +141,19 @@ impl Transport {
         let (secure, plain) = (&secure, &plain);
         let found = match tokio::time::timeout(Duration::from_millis(500), &mut has_tls).await {
             Ok(Ok(())) => Ok(secure),
-            Ok(Err(_)) => has_none.await.map(|()| plain),
+            Ok(Err(why)) => has_none.await.map(|()| plain).map_err(|plain| telling(why, plain)),
             Err(_) => tokio::select! {
-                yes = &mut has_tls => if yes.is_ok() { Ok(secure) } else { has_none.await.map(|()| plain) },
+                yes = &mut has_tls => match yes {
+                    Ok(()) => Ok(secure),
+                    Err(why) => has_none.await.map(|()| plain).map_err(|plain| telling(why, plain)),
+                },
                 yes = &mut has_none => if yes.is_ok() { Ok(plain) } else { has_tls.await.map(|()| secure) },
             },
         };
-        Ok(found.cloned().inspect(|base| drop(origins.insert(host.to_owned(), base.clone()))))
+        if let Ok(base) = found {
+            self.origins.lock().await.insert(host.to_owned(), base.clone());
+        }
+        Ok(found.cloned())
     }
 
     /// Tells why no registry answers there. A server with TLS answers plain requests with 400.
@@ -144,10 +161,9 @@ impl Transport {
         let ping = base.join("/v2/").map_err(|error| What::Settings(error.to_string()))?;
         let client = self.clients.get(true)?;
         match client.get(ping).timeout(self.settings.timeouts.connect).send().await {
-            Ok(answer) if answer.status() == StatusCode::BAD_REQUEST => Err(What::Unreachable {
-                reason: "it answers a request without TLS by 400".into(),
-                hint: String::new(),
-            }),
+            Ok(answer) if base.scheme() == "http" && answer.status() == StatusCode::BAD_REQUEST => {
+                Err(What::Protocol("it answers a request without TLS by 400".into()))
+            }
             Ok(_) => Ok(()),
             Err(error) if error.is_timeout() => Err(What::Slow(self.settings.timeouts.connect)),
             Err(error) => Err(failure::of_request(&error, 0)),
@@ -334,6 +350,11 @@ pub(crate) fn same_origin(a: &Url, b: &Url) -> bool {
     a.scheme() == b.scheme()
         && a.host_str() == b.host_str()
         && a.port_or_known_default() == b.port_or_known_default()
+}
+
+/// Of the errors with TLS and without, the one that tells more: whoever answers plain requests by 400 speaks TLS.
+fn telling(with_tls: What, without: What) -> What {
+    if matches!(without, What::Protocol(_)) { with_tls } else { without }
 }
 
 /// Returns true for failures that the same request may not meet again.

@@ -398,6 +398,21 @@ async fn what_a_registry_says_is_fit_for_a_terminal() {
     assert!(error.to_string().len() < 500);
 }
 
+/// Also where nobody knows whether the registry itself speaks TLS.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mirror_stands_in_for_a_registry_that_is_away() {
+    let good = image(Flavour::Oci, 50_000);
+    let mirror = fake().await;
+    fill(&mirror, "cache/app", &good);
+    let away = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let mirrors = vec![Mirror { location: format!("http://{}/cache", mirror.host()) }];
+    let registry =
+        Registry::new(Settings { mirrors: BTreeMap::from([(away.clone(), mirrors)]), ..settings() }).unwrap();
+    let target: Reference = format!("{away}/app:1").parse().unwrap();
+    let resolved = registry.resolve(&target, &Platform::host()).await.unwrap();
+    assert_eq!((resolved.digest, resolved.host.as_str()), (good.digest(), mirror.host()));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn mirrors_are_asked_first_and_trusted_no_more() {
     let good = image(Flavour::Oci, 50_000);

@@ -98,10 +98,16 @@ fn try_start(program: &Path, password: Option<&str>, tls: Option<&Path>) -> Opti
             return None;
         }
         if answers {
-            break;
+            // Ours would have ended by now, had it not got the port.
+            std::thread::sleep(Duration::from_millis(100));
+            return child.try_wait().unwrap().is_none().then(|| Distribution {
+                child,
+                host: format!("127.0.0.1:{port}"),
+                _folder: folder,
+            });
         }
     }
-    Some(Distribution { child, host: format!("127.0.0.1:{port}"), _folder: folder })
+    None
 }
 
 async fn push(registry: &Registry, target: &Reference, image: &Image) -> Vec<Pushed> {
