@@ -64,16 +64,20 @@ impl Cluster {
     /// The namespace that the chart is installed in.
     pub const OPERATOR_NAMESPACE: &str = "slipway-system";
 
-    /// Returns the name of the operator's pod that leads.
+    /// Returns the name of the operator's pod that leads; between two leaders there is none for a moment.
     pub fn leader(&self) -> Result<String> {
         let namespace = format!("--namespace={}", Self::OPERATOR_NAMESPACE);
-        self.kubectl(&[
-            "get",
-            "lease",
-            "slipway-operator",
-            &namespace,
-            "--output=jsonpath={.spec.holderIdentity}",
-        ])
+        let holder = "--output=jsonpath={.spec.holderIdentity}";
+        let start = Instant::now();
+        loop {
+            let name = self.kubectl(&["get", "lease", "slipway-operator", &namespace, holder])?;
+            let runs = !name.is_empty() && self.kubectl(&["get", "pod", &name, &namespace]).is_ok();
+            if runs {
+                return Ok(name);
+            }
+            ensure!(start.elapsed() < Duration::from_mins(1), "nobody leads; the lease names `{name}`");
+            std::thread::sleep(Duration::from_millis(300));
+        }
     }
 
     /// Runs crane against the registry and returns what it printed.
