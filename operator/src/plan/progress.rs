@@ -216,6 +216,10 @@ fn trouble(inputs: &Inputs, valid: &ValidBuild, pod: &PodView, plan: &mut Plan) 
         result::retry(inputs, valid, plan, failure(reasons::POD_LOST, &message));
         return true;
     }
+    if pod.deleting && !plan.status.in_order.is_empty() {
+        // It gave its room up to one that goes before it, and is made again when its turn comes.
+        return false;
+    }
     let age = pod.created.map_or(0.0, |t| inputs.now.duration_since(t).as_secs_f64());
     match &pod.stage {
         Progress::Ended(end) if end.exit_code != 0 => {

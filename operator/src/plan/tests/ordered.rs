@@ -1,6 +1,6 @@
 //! Little room: stage pods go in order, and every build ends.
 
-use super::world::World;
+use super::world::{World, ended};
 use crate::plan::{Inputs, crowded};
 use crate::pod_view::Role;
 use slipway_crds::validate::{Defaults, validate};
@@ -40,6 +40,22 @@ fn pods_that_wait_for_others_give_their_room_up() {
     world.step();
     assert_eq!(open(&world), ["shop-1-a", "shop-1-c"], "only what can go is there");
     assert!(world.condition("Ready").is_some_and(|(status, _)| status == "Unknown"));
+}
+
+/// A busy node shows the end of a pod for a while before the pod is gone.
+#[test]
+fn a_pod_that_gave_its_room_up_is_no_failure() {
+    let mut world = planned(1);
+    let mut gone = world.pod("-d").clone();
+    world.pass(5);
+    world.step();
+    gone.deleting = true;
+    gone.stage = ended(137, "Error", Err("the container ended without a report".into()));
+    gone.over = true;
+    world.facts.pods.push(gone);
+    world.step();
+    assert_eq!(world.status().attempt, 1);
+    assert_eq!(open(&world), ["shop-1-a", "shop-1-c"]);
 }
 
 #[test]
