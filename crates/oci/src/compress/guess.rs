@@ -56,19 +56,8 @@ fn repeats(block: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::{noise, text};
     use super::*;
-
-    fn noise(size: usize, mut state: u64) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(size + 8);
-        while bytes.len() < size {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            bytes.extend_from_slice(&state.to_le_bytes());
-        }
-        bytes.truncate(size);
-        bytes
-    }
 
     #[test]
     fn noise_is_left_alone_and_nothing_else() {
@@ -76,7 +65,7 @@ mod tests {
         assert!(is_incompressible(&noisy));
         assert!(is_incompressible(&noisy[..100_001]));
         assert!(!is_incompressible(&noisy[..1000]), "too little to tell");
-        assert!(!is_incompressible(&super::super::tests::text(256 << 10)));
+        assert!(!is_incompressible(&text(256 << 10)));
         assert!(!is_incompressible(&vec![0; 256 << 10]));
         // Base64: even, but of 64 bytes only.
         let digits: Vec<u8> = noisy.iter().map(|byte| b'0' + byte % 64).collect();

@@ -20,6 +20,19 @@ pub(super) fn text(size: usize) -> Vec<u8> {
     out
 }
 
+/// Bytes that do not compress, the same on every run.
+pub(super) fn noise(size: usize, mut state: u64) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(size + 8);
+    while bytes.len() < size {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend_from_slice(&state.to_le_bytes());
+    }
+    bytes.truncate(size);
+    bytes
+}
+
 fn pack(data: &[u8], compression: Compression, threads: usize, cut: usize) -> (Vec<u8>, LayerDigests) {
     let mut layer = LayerWriter::new(vec![], compression, threads);
     data.chunks(cut).for_each(|chunk| layer.write_all(chunk).unwrap());
@@ -97,12 +110,7 @@ fn the_dictionary_makes_blocks_as_small_as_one_stream() {
 #[test]
 fn what_does_not_compress_is_stored() {
     // Text, then noise, then the text again: blocks of both kinds follow each other.
-    let mut state = 5_u64;
-    let noise = std::iter::repeat_with(|| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        (state >> 56) as u8
-    });
-    let noise: Vec<u8> = noise.take(3 * gzip::BLOCK + 12_345).collect();
+    let noise = noise(3 * gzip::BLOCK + 12_345, 5);
     let text = text(2 * gzip::BLOCK);
     let data = [&text[..], &noise, &text].concat();
     let (packed, digests) = pack(&data, Compression::GZIP, 2, 65_536);

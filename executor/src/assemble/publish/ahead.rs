@@ -96,7 +96,7 @@ impl Publisher<'_> {
         let from: Vec<Reference> = from.iter().chain(&imported).cloned().collect();
         // An imported layer need not come by here; it is fetched at the end if nobody has it.
         let Err(error) = self.remotes.block_on(self.upload(repository, blob, &from)) else { return };
-        if !imported.is_empty() || self.images.imported_as(&blob.digest).is_some() {
+        if self.images.imported_as(&blob.digest).is_some() {
             return;
         }
         let again = match layer {
