@@ -17,7 +17,10 @@ use serde_json::{Value, json};
 use crate::{
     bases,
     cluster::Access,
-    host::{command::Run, parts},
+    host::{
+        command::{Run, wait_until},
+        parts,
+    },
     install,
 };
 use faults::{Dice, Fault, draw};
@@ -359,15 +362,12 @@ impl Bed<'_> {
 
     /// Waits until nothing with a label is there.
     fn gone(&self, kinds: &str, label: &str) -> Result<()> {
-        let start = Instant::now();
-        loop {
+        wait_until(&format!("the end of {kinds}"), Duration::from_mins(3), || {
             let left = self.kubectl(&["get", kinds, "--selector", label, "--output=name"])?;
-            if left.trim().is_empty() {
-                return Ok(());
-            }
-            ensure!(start.elapsed() < Duration::from_mins(3), "these are left: {left}");
-            std::thread::sleep(Duration::from_secs(1));
-        }
+            ensure!(left.trim().is_empty(), "these are left: {left}");
+            Ok(true)
+        })
+        .map(drop)
     }
 }
 
