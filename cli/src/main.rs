@@ -18,6 +18,11 @@ mod push;
 #[cfg(test)]
 mod docs_test;
 
+/// That of musl takes one lock for all threads, and gives large blocks back to the kernel each time.
+#[cfg(target_env = "musl")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Checks, plans and builds multi-stage Dockerfiles.
 #[derive(Debug, Parser)]
 #[command(name = "slipway", version, arg_required_else_help = true, propagate_version = true)]

@@ -8,6 +8,11 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use slipway_protocol::paths;
 
+/// That of musl takes one lock for all threads, and gives large blocks back to the kernel each time.
+#[cfg(target_env = "musl")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Plans, conducts and runs the stages of image builds.
 #[derive(Debug, Parser)]
 #[command(name = "slipway-executor", version, arg_required_else_help = true)]

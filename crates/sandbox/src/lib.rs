@@ -9,6 +9,7 @@ mod cancel;
 mod error;
 mod exit;
 mod init;
+mod linger;
 mod memory;
 mod overlay;
 mod probe;

@@ -18,8 +18,8 @@ use std::{
 use rustix::event::{PollFd, PollFlags, poll};
 
 use crate::{
-    Cancel, Error, Exit, Finished, Stream, memory,
-    wire::{self, Mapped, Order, Word},
+    Cancel, Error, Exit, Finished, Stream, linger, memory,
+    wire::{self, Ground, Mapped, Order, Word},
 };
 
 /// The name that `init` is started under; nothing else starts a program so.
@@ -49,13 +49,22 @@ pub(crate) fn run(
     if cancel.is_cancelled() {
         return Err(Error::Cancelled);
     }
+    let below = order.spec.mounts.iter().flat_map(|mount| mount.source.layers()).chain(&order.spec.lowers);
+    linger::wait_for(below.map(PathBuf::as_path));
     let killed_before = memory::oom_kills();
     let (mut child, socket) = start()?;
     let talked = converse(order, &mut child, &socket, output, cancel);
     // With the socket closed, `init` ends the command if it has not ended yet.
     drop(socket);
-    let status =
-        child.wait().map_err(|source| Error::Process { step: "wait for the sandbox's process", source });
+    let lingers =
+        matches!((&talked, &order.ground), (Ok(Some(Word::Done { .. })), Ground::Namespaces { .. }));
+    let status: Result<Option<std::process::ExitStatus>, Error> = if lingers {
+        linger::leave(child, &order.spec.upper);
+        Ok(None)
+    } else {
+        let step = "wait for the sandbox's process";
+        child.wait().map(Some).map_err(|source| Error::Process { step, source })
+    };
     match talked? {
         Some(Word::Done { status, usage }) => {
             let mut exit = Exit::from_wait(status);
@@ -66,7 +75,9 @@ pub(crate) fn run(
         }
         Some(Word::Failed { step, detail }) => Err(Error::Setup { step, detail }),
         Some(Word::MapIds) | None if cancel.is_cancelled() => Err(Error::Cancelled),
-        Some(Word::MapIds) | None => Err(Error::Died(status?.to_string())),
+        Some(Word::MapIds) | None => {
+            Err(Error::Died(status?.map_or_else(|| "ended".to_owned(), |status| status.to_string())))
+        }
     }
 }
 

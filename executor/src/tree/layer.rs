@@ -1,16 +1,21 @@
 //! A layer's directory, or a whole tree, as an archive: sorted, each path once, the same bytes for the same files.
+//!
+//! One thread walks and looks, another reads and writes: with many small files the kernel has as much to do as all else.
 
-use std::ffi::OsStr;
+mod walk;
+
 use std::io::Write;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
+use std::sync::mpsc::{Receiver, sync_channel};
 
-use slipway_oci::archive::{Entry, Kind as Type, Mtime, Whiteout, Writer};
+use slipway_oci::archive::Writer;
 
-use super::meta::{Kind, Meta};
-use super::names::Names;
-use super::stack::{LayerStack, Node, UnionDir};
-use super::{TreeError, xattr};
+use super::TreeError;
+use super::stack::LayerStack;
+use walk::{Batch, Stop, Walk};
+
+/// Batches that wait at most between the walk and the writer.
+const AHEAD: usize = 1;
 
 /// How to write.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,149 +55,41 @@ fn run<W: Write>(
     options: &Options,
     marks: bool,
 ) -> Result<(W, Written), TreeError> {
-    let mut walk = Walk {
-        out: Writer::new(out),
-        options,
-        marks,
-        names: Names::default(),
-        done: Written::default(),
-        path: Vec::new(),
-    };
-    for (folder, stack) in trees {
-        walk.path = folder.as_bytes().to_vec();
-        // A file is not a second name of one in another tree.
-        walk.names.clear();
-        if !folder.is_empty() {
-            let entry = Entry::new(walk.path.clone(), Type::Directory, 0o755);
-            walk.append(&entry)?;
+    let (to, from) = sync_channel(AHEAD);
+    let walk = Walk::new(options, marks, to);
+    std::thread::scope(|scope| {
+        let walking = std::thread::Builder::new().name("layer-walk".to_owned());
+        let walking = walking
+            .spawn_scoped(scope, || walk.trees(trees))
+            .map_err(|source| TreeError::io("start a thread to read", Path::new("/"), source))?;
+        // With the receiver gone, a walk that goes on ends.
+        let written = write_batches(from, out);
+        match walking.join() {
+            Ok(Err(Stop::Failed(error))) => Err(error),
+            Ok(Ok(()) | Err(Stop::Unwanted)) => {
+                let (out, mut done) = written?;
+                // Two blocks of zeros end it.
+                done.archive = out.written() + 1024;
+                Ok((out.finish()?, done))
+            }
+            Err(panic) => std::panic::resume_unwind(panic),
         }
-        let root = stack.root()?;
-        if marks {
-            walk.opaque(&root)?;
-        }
-        walk.directory(&root)?;
-    }
-    let mut done = walk.done;
-    // Two blocks of zeros end it.
-    done.archive = walk.out.written() + 1024;
-    Ok((walk.out.finish()?, done))
+    })
 }
 
-struct Walk<'a, W: Write> {
-    out: Writer<W>,
-    options: &'a Options,
-    /// Whether 0:0 devices and opaque directories are overlayfs's marks.
-    marks: bool,
-    /// Files with several names: the first one, which the walk's order decides.
-    names: Names,
-    done: Written,
-    path: Vec<u8>,
-}
-
-impl<W: Write> Walk<'_, W> {
-    fn directory(&mut self, dir: &UnionDir) -> Result<(), TreeError> {
-        let length = self.path.len();
-        for (name, _) in dir.list()?.iter() {
-            // What has gone since the listing is not there.
-            let Some(node) = dir.get(name)? else { continue };
-            if length > 0 {
-                self.path.push(b'/');
-            }
-            self.path.extend_from_slice(name.as_bytes());
-            self.node(dir, name, &node)?;
-            self.path.truncate(length);
+/// Writes what the walk finds, until it ends.
+fn write_batches<W: Write>(from: Receiver<Batch>, out: W) -> Result<(Writer<W>, Written), TreeError> {
+    let mut out = Writer::new(out);
+    let mut done = Written::default();
+    for (entry, content) in from.into_iter().flatten() {
+        match content {
+            Some(mut file) => out.append_file(&entry, &mut file)?,
+            None => out.append(&entry)?,
         }
-        Ok(())
+        done.entries += 1;
+        done.bytes += entry.size();
     }
-
-    fn node(&mut self, dir: &UnionDir, name: &OsStr, node: &Node) -> Result<(), TreeError> {
-        let meta = &node.meta;
-        if self.marks && meta.is_whiteout() {
-            return self.mark(&Whiteout::Removed(self.path.clone()));
-        }
-        if self.marks && name.as_bytes().starts_with(slipway_oci::archive::WHITEOUT_PREFIX) {
-            // Readers would take it for a whiteout, of a file that the user wants.
-            return Err(TreeError::Entry {
-                path: dir.path().join(name),
-                reason:
-                    "begins with `.wh.`, which in an image means that a file is gone; rename or remove it"
-                        .to_owned(),
-            });
-        }
-        let kind = match meta.kind {
-            Kind::Directory => {
-                let child = dir.enter_node(name, node)?;
-                let entry = Entry { xattrs: child.xattrs()?, ..self.entry(meta, Type::Directory) };
-                self.append(&entry)?;
-                if self.marks {
-                    self.opaque(&child)?;
-                }
-                return self.directory(&child);
-            }
-            Kind::File => return self.file(dir, name, node),
-            Kind::Symlink => Type::Symlink { target: dir.read_link(name, node)?.into_os_string().into_vec() },
-            Kind::Char => {
-                Type::Char { major: rustix::fs::major(meta.rdev), minor: rustix::fs::minor(meta.rdev) }
-            }
-            Kind::Block => {
-                Type::Block { major: rustix::fs::major(meta.rdev), minor: rustix::fs::minor(meta.rdev) }
-            }
-            Kind::Fifo => Type::Fifo,
-            // Nothing listens to it any more.
-            Kind::Socket => return Ok(()),
-        };
-        let entry = self.entry(meta, kind);
-        self.append(&entry)
-    }
-
-    fn file(&mut self, dir: &UnionDir, name: &OsStr, node: &Node) -> Result<(), TreeError> {
-        if node.meta.nlink > 1 {
-            let directory = self.path.len() - name.len();
-            let layer = dir.layer_of(node);
-            if let Some((directory, first)) =
-                self.names.first(layer, &node.meta, &self.path[..directory], name)
-            {
-                let target = directory.join(first).into_os_string().into_vec();
-                let entry = self.entry(&node.meta, Type::Hardlink { target });
-                return self.append(&entry);
-            }
-        }
-        let mut file = dir.open_file(name, node)?;
-        let xattrs = xattr::read(&file)
-            .map_err(|source| TreeError::at("read attributes of", dir.path(), name, source))?;
-        let size = node.meta.size;
-        let entry = Entry { xattrs, ..self.entry(&node.meta, Type::File { size }) };
-        self.out.append_file(&entry, &mut file)?;
-        self.done.entries += 1;
-        self.done.bytes += size;
-        Ok(())
-    }
-
-    fn entry(&self, meta: &Meta, kind: Type) -> Entry {
-        let mtime = Mtime { seconds: meta.mtime.seconds, nanos: 0 }.clamped(self.options.clamp);
-        Entry {
-            uid: u64::from(meta.uid),
-            gid: u64::from(meta.gid),
-            mtime,
-            ..Entry::new(self.path.clone(), kind, meta.mode)
-        }
-    }
-
-    fn append(&mut self, entry: &Entry) -> Result<(), TreeError> {
-        self.done.entries += 1;
-        Ok(self.out.append(entry)?)
-    }
-
-    fn opaque(&mut self, dir: &UnionDir) -> Result<(), TreeError> {
-        if dir.is_opaque()? { self.mark(&Whiteout::Opaque(self.path.clone())) } else { Ok(()) }
-    }
-
-    fn mark(&mut self, whiteout: &Whiteout) -> Result<(), TreeError> {
-        match whiteout.entry() {
-            Some(entry) => self.append(&entry),
-            None => Ok(()),
-        }
-    }
+    Ok((out, done))
 }
 
 #[cfg(test)]

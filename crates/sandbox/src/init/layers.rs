@@ -75,7 +75,8 @@ impl Stage {
 
 /// Mounts layers, topmost first, joined at `target`; with a writable layer if `change` gives one (upper, work).
 ///
-/// `userxattr` always: what overlayfs notes in a layer has the same form whether root or a user namespace mounted it.
+/// `userxattr` always: what overlayfs notes in a layer has the same form whether root or a user namespace mounted it. No index
+/// either, whatever the kernel's default: it would refuse a layer whose own mount is only just being taken down.
 pub(super) fn join(
     lowers: &[PathBuf],
     change: Option<(&Path, &Path)>,
@@ -110,6 +111,7 @@ fn join_by_name(lowers: &[PathBuf], change: Option<(&Path, &Path)>) -> Result<Ow
             .map_err(|error| (error, format!("layer `{}`: {}", lower.display(), told(error).1)))?;
     }
     fsconfig_set_flag(&fs, "userxattr").map_err(told)?;
+    fsconfig_set_string(&fs, "index", "off").map_err(told)?;
     if let Some((upper, work)) = change {
         fsconfig_set_string(&fs, "upperdir", upper)
             .map_err(|error| (error, format!("`{}`: {}", upper.display(), told(error).1)))?;
@@ -150,7 +152,7 @@ fn join_by_string(
         links.push(name.clone());
         Ok(name)
     };
-    let mut options = String::from("userxattr,lowerdir=");
+    let mut options = String::from("userxattr,index=off,lowerdir=");
     for (index, lower) in lowers.iter().enumerate() {
         let name = link(lower, format!("{index:x}"))?;
         options.push_str(if index == 0 { "" } else { ":" });

@@ -1,14 +1,16 @@
 //! Tests of layers as archives.
 
+use std::ffi::OsStr;
 use std::fs;
-use std::io::Cursor;
+use std::io::{Cursor, Read as _};
 use std::path::Path;
 
-use slipway_oci::archive::{Limits, Reader};
+use slipway_oci::archive::{Kind as Type, Limits, Reader};
 
 use super::*;
 use crate::tree::testing::{Desk, NOW, lines, show_layer};
 use crate::tree::unpack;
+use crate::tree::xattr;
 
 fn archive(layer: &Path, options: Options) -> (Vec<u8>, Written) {
     let (bytes, written) = write(layer, Vec::new(), &options).unwrap();
@@ -145,4 +147,51 @@ fn a_file_that_the_store_keeps_once_for_two_layers_is_two_files() {
         show_layer(&copied)[1..],
         lines("n/first = 1\nn/own = 2 x2\nn/second = 2 x2\nn/shared = 1")[..]
     );
+}
+
+#[test]
+fn more_than_one_batch_comes_in_order() {
+    let desk = Desk::new();
+    let layer = desk.dir.path().join("layer");
+    fs::create_dir_all(layer.join("d")).unwrap();
+    let content =
+        |number: usize| vec![b'a' + (number % 26) as u8; if number % 100 == 7 { 200_000 } else { number }];
+    for number in 0..700 {
+        fs::write(layer.join(format!("d/{number:03}")), content(number)).unwrap();
+    }
+    let (bytes, written) = archive(&layer, Options::default());
+    assert_eq!(written.entries, 701);
+    assert_eq!(written.bytes, (0..700).map(|number| content(number).len() as u64).sum::<u64>());
+    let mut reader = Reader::new(&bytes[..], Limits::default());
+    assert_eq!(reader.next_entry().unwrap().unwrap().path, b"d");
+    for number in 0..700 {
+        let entry = reader.next_entry().unwrap().unwrap();
+        assert_eq!(entry.path, format!("d/{number:03}").into_bytes());
+        let mut found = Vec::new();
+        reader.content().read_to_end(&mut found).unwrap();
+        assert!(found == content(number), "{number}");
+    }
+    assert!(reader.next_entry().unwrap().is_none());
+}
+
+#[test]
+fn a_full_disk_ends_the_walk() {
+    struct Full(usize);
+    impl Write for Full {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 = self.0.checked_sub(bytes.len()).ok_or(std::io::ErrorKind::StorageFull)?;
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let desk = Desk::new();
+    let layer = desk.dir.path().join("layer");
+    fs::create_dir(&layer).unwrap();
+    for number in 0..3000 {
+        fs::write(layer.join(number.to_string()), "x").unwrap();
+    }
+    let error = write(&layer, Full(10_000), &Options::default()).map(drop).unwrap_err();
+    assert!(crate::engine::Cause::text(&error).contains("no storage space"), "{error}");
 }

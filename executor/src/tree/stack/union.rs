@@ -93,6 +93,14 @@ impl UnionDir {
         Ok(None)
     }
 
+    /// Opens what the listing says is a regular file, without a look at it before. None where that takes one: then
+    /// [`UnionDir::get`] says what is there, and what is wrong with it.
+    pub fn open_listed(&self, name: &OsStr, kind: Option<Kind>) -> Option<(File, Node)> {
+        let ([part], Some(Kind::File)) = (&self.parts[..], kind) else { return None };
+        let (file, meta) = part.dir.open_seen(name).ok()?;
+        Some((file, Node { meta, part: 0 }))
+    }
+
     /// Opens a child directory; none where the name is not there or no directory.
     pub fn enter(&self, name: &OsStr) -> Result<Option<Self>, TreeError> {
         match self.get(name)? {
