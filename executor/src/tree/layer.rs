@@ -15,7 +15,7 @@ use super::stack::LayerStack;
 use walk::{Batch, Stop, Walk};
 
 /// Batches that wait at most between the walk and the writer.
-const AHEAD: usize = 1;
+const AHEAD: usize = 4;
 
 /// How to write.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -14,7 +14,7 @@ use crate::tree::stack::{LayerStack, Node, UnionDir};
 use crate::tree::{TreeError, xattr};
 
 /// Entries that go to the writer together. Each may hold a file open.
-const MANY: usize = 32;
+const MANY: usize = 16;
 
 /// Entries that follow each other in the archive, with the files that hold their content.
 pub(super) type Batch = Vec<(Entry, Option<File>)>;
