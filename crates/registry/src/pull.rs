@@ -106,26 +106,27 @@ impl Registry {
         .await
     }
 
-    /// Asks mirrors and then the registry until one can answer. The registry's own failure is the one reported.
+    /// Asks mirrors and then the registry until one can answer. The registry's own failure is the one reported, with those of
+    /// the mirrors after it.
     async fn first_source<T, F: Future<Output = Result<T, Error>>>(
         &self,
         reference: &Reference,
         ask: impl Fn(Arc<Endpoint>) -> F,
     ) -> Result<T, Error> {
-        let mut last = None;
+        let mut passed = Vec::new();
         for endpoint in self.transport().sources(reference).await? {
             let endpoint = Arc::new(endpoint);
             match ask(Arc::clone(&endpoint)).await {
                 Ok(value) => return Ok(value),
-                Err(error) if endpoint.mirror_of.is_some() => {
-                    tracing::warn!(%error, "a mirror could not help, asking the next");
-                    last = Some(error);
+                Err(error) => {
+                    if endpoint.mirror_of.is_some() {
+                        tracing::warn!(%error, "a mirror could not help, asking the next");
+                    }
+                    passed.push(error);
                 }
-                Err(error) => return Err(error),
             }
         }
-        Err(last
-            .unwrap_or_else(|| Error::new(reference.to_string(), "", What::Settings("nobody to ask".into()))))
+        Err(Error::last_of(passed, &reference.to_string()))
     }
 
     async fn resolve_at(

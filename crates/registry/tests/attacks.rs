@@ -414,6 +414,22 @@ async fn a_mirror_stands_in_for_a_registry_that_is_away() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_who_was_asked_is_left_out_of_the_error() {
+    let (mirror, home) = (fake().await, fake().await);
+    let mirrors = vec![Mirror { location: format!("http://{}/cache", mirror.host()) }];
+    let registry = Registry::new(Settings {
+        mirrors: BTreeMap::from([(home.host().to_owned(), mirrors)]),
+        ..settings()
+    })
+    .unwrap();
+    let target: Reference = format!("{}/app:1", home.host()).parse().unwrap();
+    let error = registry.resolve(&target, &Platform::host()).await.unwrap_err();
+    assert!(error.is_not_found(), "{error}");
+    let said = format!("; before that, {} (a mirror of {}): not found", mirror.host(), home.host());
+    assert!(error.to_string().contains(&said), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn mirrors_are_asked_first_and_trusted_no_more() {
     let good = image(Flavour::Oci, 50_000);
     let (mirror, home) = (fake().await, fake().await);

@@ -1,5 +1,7 @@
 //! What is known of a file without opening it.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use rustix::fs::{FileType, Stat};
 
 /// What a file is.
@@ -27,8 +29,8 @@ pub struct Time {
 impl Time {
     /// Returns the time now.
     pub fn now() -> Self {
-        let now = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
-        Self { seconds: now.tv_sec, nanos: u32::try_from(now.tv_nsec).unwrap_or(0) }
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self { seconds: now.as_secs().cast_signed(), nanos: now.subsec_nanos() }
     }
 }
 

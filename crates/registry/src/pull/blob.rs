@@ -42,7 +42,7 @@ impl Registry {
         let subject = format!("blob {} of {reference}", descriptor.digest.short());
         let sources = transport.sources(reference).await?;
         let mut target = Target::start(sink);
-        let mut last = None;
+        let mut passed = Vec::new();
         for endpoint in &sources {
             let mut pauses = transport.pauses(endpoint);
             let mut lies = 0;
@@ -74,13 +74,13 @@ impl Registry {
                     if lied && lies < 2 { Some(transport.settings.retry.first) } else { pauses.next(&what) };
                 let Some(pause) = pause else {
                     tracing::debug!(%what, host = endpoint.name, "giving up on this source");
-                    last = Some(Error::new(subject.clone(), endpoint.shown(), what));
+                    passed.push(Error::new(subject.clone(), endpoint.shown(), what));
                     break;
                 };
                 transport.pause(pause, &what).await;
             }
         }
-        Err(last.unwrap_or_else(|| Error::new(subject, "", What::Settings("nobody to ask".into()))))
+        Err(Error::last_of(passed, &subject))
     }
 
     /// Asks for a blob from `position` on; also returns how many bytes of the answer come before that.
