@@ -102,5 +102,4 @@ pub(in crate::speed) fn flags(job: &Job<'_>, dockerfile: &Path, mirror: &str) ->
 }
 
 /// `docs/benchmarks/method.md` says why these.
-const QUICK: &[&str] =
-    &["--cache-copy-layers=true", "--compressed-caching=false", "--snapshot-mode=redo", "--use-new-run=true"];
+const QUICK: &[&str] = &["--cache-copy-layers=true", "--snapshot-mode=redo", "--use-new-run=true"];
