@@ -1,6 +1,6 @@
 //! A BuildKit daemon that is given by path, with its `buildctl` beside it.
 
-use std::{path::PathBuf, process::Command, time::Duration};
+use std::{fmt::Write, path::PathBuf, process::Command, time::Duration};
 
 use anyhow::{Context, Result};
 
@@ -27,7 +27,8 @@ impl Buildkitd {
         let mirror = &self.mirror;
         let mut text = format!("[registry.\"docker.io\"]\nmirrors = [\"{mirror}\"]\n");
         for plain in std::iter::once(mirror).chain(&self.plain) {
-            text += &format!("[registry.\"{plain}\"]\nhttp = true\ninsecure = true\n");
+            // Writing to a text cannot fail.
+            let _ = write!(text, "[registry.\"{plain}\"]\nhttp = true\ninsecure = true\n");
         }
         folders::write(&settings, text)?;
         let runc = parts::RUNC.ensure()?.join("runc");

@@ -68,7 +68,7 @@ impl Bed {
     }
 
     /// Applies objects with one command, as a person does.
-    pub(super) fn apply(&self, objects: Vec<Value>) -> Result<()> {
+    pub(super) fn apply(&self, objects: &[Value]) -> Result<()> {
         let list = json!({"apiVersion": "v1", "kind": "List", "items": objects});
         let words = ["apply", "--filename=-", "--namespace", &self.namespace()];
         self.access.feed(&words, &list.to_string()).map(drop)
@@ -92,7 +92,7 @@ impl Bed {
     fn claim(&self, name: &str, folder: &Path) -> Result<()> {
         let (namespace, volume, size) = (self.namespace(), self.volume(name), json!({"storage": "40Gi"}));
         let node = json!({"key": "kubernetes.io/hostname", "operator": "In", "values": [NODE_NAME]});
-        self.apply(vec![
+        self.apply(&[
             json!({
                 "apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": volume},
                 "spec": {

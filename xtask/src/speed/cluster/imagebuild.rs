@@ -107,7 +107,8 @@ impl Builder for ImageBuild {
             words.push(&token);
             self.bed.kubectl(&words)?;
         } else {
-            self.bed.apply(jobs.iter().map(|job| self.object(job)).collect::<Result<_>>()?)?;
+            let objects = jobs.iter().map(|job| self.object(job)).collect::<Result<Vec<_>>>()?;
+            self.bed.apply(&objects)?;
         }
         let asked = start.elapsed().as_secs_f64();
         for (name, before) in names.iter().zip(runs) {

@@ -127,8 +127,9 @@ impl Builder for KanikoPod {
         let number = self.started.fetch_add(1, Ordering::Relaxed);
         let named = |job| Ok(format!("{}-{number}", name(job)?));
         let names = jobs.iter().map(named).collect::<Result<Vec<_>>>()?;
-        let pods = jobs.iter().zip(&names).map(|(job, name)| self.pod(job, name));
-        self.bed.apply(pods.collect::<Result<_>>()?)?;
+        let pods =
+            jobs.iter().zip(&names).map(|(job, name)| self.pod(job, name)).collect::<Result<Vec<_>>>()?;
+        self.bed.apply(&pods)?;
         for name in &names {
             let pod = watch.wait(name, PATIENCE, |pod| {
                 matches!(pod["status"]["phase"].as_str(), Some("Succeeded" | "Failed"))
