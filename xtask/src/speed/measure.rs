@@ -53,7 +53,10 @@ pub(super) fn cases(
     let versions = std::mem::take(&mut results.machine.versions);
     results.machine = Machine { versions, ..Machine::here(&bench.folder) };
     for builder in &bench.builders {
-        builder.reset()?;
+        // A daemon tells its version itself; a cluster runs already.
+        if !builder.is_elsewhere() {
+            builder.reset()?;
+        }
         results.machine.versions.insert(builder.name().to_owned(), builder.version()?);
         builder.end()?;
     }
