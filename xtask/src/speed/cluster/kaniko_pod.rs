@@ -124,16 +124,24 @@ impl Builder for KanikoPod {
     fn build_all(&self, jobs: &[Job<'_>]) -> Result<()> {
         let watch = self.watch();
         let watch = watch.as_ref().context("a pod without a namespace")?;
+        let start = Instant::now();
         let number = self.started.fetch_add(1, Ordering::Relaxed);
         let named = |job| Ok(format!("{}-{number}", name(job)?));
         let names = jobs.iter().map(named).collect::<Result<Vec<_>>>()?;
         let pods =
             jobs.iter().zip(&names).map(|(job, name)| self.pod(job, name)).collect::<Result<Vec<_>>>()?;
         self.bed.apply(&pods)?;
+        let asked = start.elapsed().as_secs_f64();
         for name in &names {
-            let pod = watch.wait(name, PATIENCE, |pod| {
-                matches!(pod["status"]["phase"].as_str(), Some("Succeeded" | "Failed"))
+            watch.wait(name, PATIENCE, |pod| {
+                has_ended(pod) || !pod["status"]["containerStatuses"][0]["state"]["terminated"].is_null()
             })?;
+            let seen = start.elapsed().as_secs_f64();
+            let pod = watch.wait(name, PATIENCE, has_ended)?;
+            let seconds = start.elapsed().as_secs_f64();
+            println!(
+                "   {name}: {seconds:.2} s, kubectl {asked:.2} s, the container's end seen after {seen:.2} s"
+            );
             if pod["status"]["phase"] == "Failed" {
                 let log = self.bed.kubectl(&["logs", name, "--tail=25"]).unwrap_or_default();
                 bail!("pod {name} failed: {}\n{log}", pod["status"]["containerStatuses"][0]["state"]);
@@ -141,6 +149,11 @@ impl Builder for KanikoPod {
         }
         Ok(())
     }
+}
+
+/// Whether no container of a pod will run any more.
+fn has_ended(pod: &Value) -> bool {
+    matches!(pod["status"]["phase"].as_str(), Some("Succeeded" | "Failed"))
 }
 
 /// Makes the image of an executor, with nothing else in it but certificates, as kaniko's own is, and returns its reference.
