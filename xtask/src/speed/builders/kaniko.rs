@@ -51,6 +51,11 @@ impl Builder for Kaniko {
         self.volume.renew()
     }
 
+    /// What an earlier build made and deleted shall not cost this one time, as `volume` tells.
+    fn rest(&self) -> Result<()> {
+        self.volume.renew()
+    }
+
     fn end(&self) -> Result<()> {
         self.volume.remove()
     }

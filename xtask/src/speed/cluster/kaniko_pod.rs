@@ -2,7 +2,6 @@
 
 use std::{
     path::{Path, PathBuf},
-    process::Command,
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU32, Ordering},
@@ -22,7 +21,7 @@ use super::{
 };
 use crate::{
     cluster::Access,
-    host::{command::Run, folders},
+    host::folders,
     images,
     speed::builders::{Builder, Job, PATIENCE, kaniko_flags, kaniko_version},
 };
@@ -35,22 +34,28 @@ pub(super) struct KanikoPod {
     watch: Mutex<Option<Watch>>,
     /// Makes the names of pods differ.
     started: AtomicU32,
-    /// When pods were deleted last.
-    deleted: Mutex<Option<Instant>>,
+    /// When the node's file system is as if nothing had been deleted.
+    fit: Mutex<Instant>,
 }
 
-/// The file system of the node gives out no inode that was freed in the last minute. The root folders of pods lie there, and
-/// those of kaniko's have all that it unpacked.
-const FORGETTING: Duration = Duration::from_secs(70);
+/// ext4 gives out no inode that was freed in the last minute, and looks at each one first. The root folders of pods lie on the
+/// node's own file system, and a build deletes what it unpacked: the next one would make files five times slower.
+const FORGETTING: Duration = Duration::from_secs(65);
+/// How long after a pod was deleted the kubelet deletes its root folder.
+const CLEARING: Duration = Duration::from_secs(65);
 
 impl KanikoPod {
     pub(super) fn new(bed: Bed, program: PathBuf, image: String, mirror: String) -> Self {
-        let (started, deleted) = (AtomicU32::new(0), Mutex::new(None));
-        Self { bed, program, image, mirror, watch: Mutex::new(None), started, deleted }
+        let (started, fit) = (AtomicU32::new(0), Mutex::new(Instant::now()));
+        Self { bed, program, image, mirror, watch: Mutex::new(None), started, fit }
     }
 
     fn watch(&self) -> MutexGuard<'_, Option<Watch>> {
         self.watch.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn unfit_for(&self, time: Duration) {
+        *self.fit.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now() + time;
     }
 
     /// The pod: root in its container, and nothing more.
@@ -99,10 +104,6 @@ impl Builder for KanikoPod {
         self.bed.remove()?;
         self.bed.make(None)?;
         *self.watch() = Some(self.bed.watch("pods")?);
-        let deleted = *self.deleted.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(left) = deleted.and_then(|deleted| FORGETTING.checked_sub(deleted.elapsed())) {
-            thread::sleep(left);
-        }
         Ok(())
     }
 
@@ -110,10 +111,14 @@ impl Builder for KanikoPod {
         let worked = self.watch().take().is_some();
         self.bed.remove()?;
         if worked {
-            // What is not on the disk yet counts as freed for minutes more.
-            Command::new("sync").text()?;
-            *self.deleted.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+            self.unfit_for(CLEARING + FORGETTING);
         }
+        Ok(())
+    }
+
+    fn rest(&self) -> Result<()> {
+        let fit = *self.fit.lock().unwrap_or_else(PoisonError::into_inner);
+        thread::sleep(fit.saturating_duration_since(Instant::now()));
         Ok(())
     }
 
@@ -147,6 +152,7 @@ impl Builder for KanikoPod {
                 bail!("pod {name} failed: {}\n{log}", pod["status"]["containerStatuses"][0]["state"]);
             }
         }
+        self.unfit_for(FORGETTING);
         Ok(())
     }
 }
