@@ -55,7 +55,8 @@ impl KanikoPod {
     }
 
     fn unfit_for(&self, time: Duration) {
-        *self.fit.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now() + time;
+        let mut fit = self.fit.lock().unwrap_or_else(PoisonError::into_inner);
+        *fit = (*fit).max(Instant::now() + time);
     }
 
     /// The pod: root in its container, and nothing more.
