@@ -21,7 +21,7 @@ use anyhow::{Context, Result, bail};
 use clap::Subcommand;
 
 pub(crate) use access::Access;
-pub(crate) use settings::{PRIVATE_REGISTRY_ADDRESS, REGISTRY_ADDRESS, State};
+pub(crate) use settings::{NODE_ADDRESS, NODE_NAME, PRIVATE_REGISTRY_ADDRESS, REGISTRY_ADDRESS, State};
 
 use crate::host::{daemon::Daemon, folders};
 

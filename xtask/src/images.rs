@@ -2,7 +2,11 @@
 
 mod builder;
 
-use std::{fs, process::Command};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::{Context, Result, bail};
 
@@ -58,11 +62,24 @@ pub(crate) struct Image {
 
 /// Compiles the programs, builds both images and pushes them; images that `SLIPWAY_IMAGES` names are taken instead.
 pub(crate) fn push(access: &Access) -> Result<Images> {
-    if let Some(named) = std::env::var("SLIPWAY_IMAGES").ok().filter(|named| !named.is_empty()) {
-        return named.parse();
+    if let Some(named) = named()? {
+        return Ok(named);
     }
-    let programs = compile(PROFILE)?;
-    let builder = Builder::new(&programs, Some(access))?.compiled(&programs)?;
+    push_compiled(access, &compile(PROFILE)?)
+}
+
+/// The images that `SLIPWAY_IMAGES` names, if it names some.
+pub(crate) fn named() -> Result<Option<Images>> {
+    std::env::var("SLIPWAY_IMAGES")
+        .ok()
+        .filter(|named| !named.is_empty())
+        .map(|named| named.parse())
+        .transpose()
+}
+
+/// Builds both images of programs that are compiled, and pushes them.
+pub(crate) fn push_compiled(access: &Access, programs: &Path) -> Result<Images> {
+    let builder = Builder::new(programs, Some(access))?.compiled(programs)?;
     let image =
         |target: &str| builder.push(target, &format!("{}/slipway/{target}:dev", access.registry()), QUICK);
     Ok(Images { operator: image("operator")?, executor: image("executor")? })
@@ -87,7 +104,7 @@ pub(crate) fn prerequisites() -> Result<()> {
 }
 
 /// Compiles the three programs and returns the folder that they are in.
-pub(crate) fn compile(profile: &str) -> Result<std::path::PathBuf> {
+pub(crate) fn compile(profile: &str) -> Result<PathBuf> {
     prerequisites()?;
     Command::new("rustup").args(["target", "add", TARGET]).text()?;
     cargo()

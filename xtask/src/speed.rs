@@ -4,6 +4,7 @@ mod builders;
 mod cases;
 mod chart;
 mod check;
+mod cluster;
 mod corpus;
 mod debs;
 mod figures;
@@ -23,14 +24,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 
 use crate::{
-    bases, cluster,
+    bases,
     host::{folders, mounts, packages},
     images,
 };
 use builders::{Buildah, Builder, Buildkit, Buildkitd, Kaniko, Slipway};
 use cases::Case;
 use measure::Bench;
-use registry::Registry;
+use registry::{LOOPBACK, Registry};
 use results::Results;
 use volume::Volume;
 
@@ -69,8 +70,11 @@ pub(crate) struct Options {
     /// Writes profiles of the cases instead: samples, system calls, instructions.
     #[arg(long, requires = "cases")]
     profile: bool,
+    /// Measures the cases in the cluster: an ImageBuild, a kaniko pod where there is an executor, a daemon on the node.
+    #[arg(long, conflicts_with_all = ["check", "scaling", "figures", "profile", "peers"])]
+    cluster: bool,
     /// Measures nothing, and writes page and charts again from what is stored.
-    #[arg(long, conflicts_with_all = ["check", "scaling", "figures", "profile"])]
+    #[arg(long, conflicts_with_all = ["check", "scaling", "figures", "profile", "cluster"])]
     report: bool,
     /// Gigabytes that the case with the largest COPY copies.
     #[arg(long, default_value_t = 5)]
@@ -98,7 +102,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     folders::make(&output)?;
     folders::make(&folder)?;
     let _lock = folders::lock("bench")?;
-    cluster::lent(|access| {
+    if options.cluster {
+        return cluster::measure(options, &program, &chosen, &folder, &output);
+    }
+    crate::cluster::lent(|access| {
         let needs = chosen.iter().flat_map(|case| case.needs).copied();
         bases::ensure(access, &["busybox", "debian"].into_iter().chain(needs).collect::<Vec<_>>())?;
         // A registry of our own over the same images: the cluster's may be restarted by others.
@@ -108,7 +115,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         let slipway = Slipway { program, volume: Volume::at(folder.join("slipway")), mirror: mirror.clone() };
         let peers = if options.profile || options.figures { Vec::new() } else { options.peers() };
         let builders = start(&peers, options, &slipway, &folder)?;
-        let bench = Bench::start(&folder, mirror, builders, options.copy_gb * 1_000_000_000)?;
+        let registry = Registry::start(LOOPBACK, folder.join("registry"))?;
+        let bench = Bench::start(&folder, registry, mirror, builders, options.copy_gb * 1_000_000_000)?;
         let outcome = measure(&bench, &slipway, &chosen, options, &output);
         slipway.end()?;
         bench.end()?;
@@ -139,7 +147,7 @@ fn measure(
     if options.scaling {
         return scaling::measure(bench, &options.axes, options.runs, output);
     }
-    measure::cases(bench, chosen, options, output)
+    measure::cases(bench, chosen, options, output, |results| &mut results.cases)
 }
 
 impl Options {
@@ -164,10 +172,11 @@ fn start(
         let volume = Volume::at(folder.join(name));
         builders.push(match (name.as_str(), &options.buildkitd, &options.kaniko) {
             ("slipway", ..) => Box::new(slipway.clone()),
-            ("buildkit", ..) => Box::new(Buildkit { volume, mirror: slipway.mirror.clone() }),
+            ("buildkit", ..) => Box::new(Buildkit { volume, mirror: slipway.mirror.clone(), plain: None }),
             ("buildah", ..) => Box::new(Buildah { volume, mirror: slipway.mirror.clone() }),
             ("buildkitd", Some(program), _) => {
-                Box::new(Buildkitd { program: program.clone(), volume, mirror: slipway.mirror.clone() })
+                let (program, mirror) = (program.clone(), slipway.mirror.clone());
+                Box::new(Buildkitd { program, volume, mirror, plain: None })
             }
             ("kaniko", _, Some(program)) => {
                 Box::new(Kaniko { program: program.clone(), volume, mirror: slipway.mirror.clone() })

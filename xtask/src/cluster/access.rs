@@ -14,7 +14,7 @@ use super::settings::{PRIVATE_REGISTRY_ADDRESS, REGISTRY_ADDRESS, State};
 use crate::host::{command::Run, parts};
 
 /// A cluster that answers, and a registry that it pulls from.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Access {
     kubectl: PathBuf,
     kubeconfig: PathBuf,

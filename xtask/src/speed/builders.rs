@@ -6,7 +6,7 @@ mod buildkitd;
 mod kaniko;
 mod slipway;
 
-use std::{path::Path, process::Command, time::Duration};
+use std::{path::Path, process::Command, thread, time::Duration};
 
 use anyhow::Result;
 
@@ -15,7 +15,7 @@ use crate::host::{command::Run, daemon::Process};
 pub(super) use buildah::Buildah;
 pub(super) use buildkit::Buildkit;
 pub(super) use buildkitd::Buildkitd;
-pub(super) use kaniko::Kaniko;
+pub(super) use kaniko::{Kaniko, flags as kaniko_flags, version as kaniko_version};
 pub(super) use slipway::{Slipway, program};
 
 /// One build.
@@ -53,6 +53,22 @@ pub(super) trait Builder: Sync {
     fn reset(&self) -> Result<()>;
     /// Builds, and pushes.
     fn build(&self, job: &Job<'_>) -> Result<()>;
+    /// Makes builds that begin at once.
+    fn build_all(&self, jobs: &[Job<'_>]) -> Result<()> {
+        if let [job] = jobs {
+            return self.build(job);
+        }
+        thread::scope(|scope| {
+            let builds: Vec<_> = jobs.iter().map(|job| scope.spawn(move || self.build(job))).collect();
+            builds.into_iter().try_for_each(|build| {
+                build.join().unwrap_or_else(|_| Err(anyhow::anyhow!("a thread of the measurement ended")))
+            })
+        })
+    }
+    /// Whether pods do the work, so that their CPU time and memory are not this program's to tell.
+    fn is_elsewhere(&self) -> bool {
+        false
+    }
     /// Waits for what goes on in the background after a build.
     fn rest(&self) -> Result<()> {
         Ok(())
@@ -77,7 +93,7 @@ fn complete(command: &Command) -> Result<()> {
 }
 
 /// No build of the corpus takes so long on a machine that is fit to measure.
-const PATIENCE: Duration = Duration::from_mins(20);
+pub(super) const PATIENCE: Duration = Duration::from_mins(20);
 
 /// The flags that all of them spell alike.
 fn common(job: &Job<'_>, place: impl Fn(&Path) -> String) -> Vec<String> {

@@ -1,6 +1,7 @@
 //! Runs the cases: builders in turns, each phase measured, results stored after every case.
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     time::Instant,
 };
@@ -32,13 +33,30 @@ pub(super) struct Bench {
     volume: Volume,
 }
 
+/// The file system of the contexts.
+pub(super) fn contexts(folder: &Path) -> Volume {
+    Volume::at(folder.join("corpus"))
+}
+
+/// One of the sets of cases in the results.
+pub(super) type Stored = fn(&mut Results) -> &mut BTreeMap<String, CaseResult>;
+
 /// Measures the cases one after the other.
-pub(super) fn cases(bench: &Bench, cases: &[&Case], options: &Options, output: &Path) -> Result<()> {
+pub(super) fn cases(
+    bench: &Bench,
+    cases: &[&Case],
+    options: &Options,
+    output: &Path,
+    stored: Stored,
+) -> Result<()> {
     let mut results = Results::read(&output.join("results.json"))?;
     let versions = std::mem::take(&mut results.machine.versions);
     results.machine = Machine { versions, ..Machine::here(&bench.folder) };
     for builder in &bench.builders {
-        builder.reset()?;
+        // A daemon tells its version itself; a cluster runs already.
+        if !builder.is_elsewhere() {
+            builder.reset()?;
+        }
         results.machine.versions.insert(builder.name().to_owned(), builder.version()?);
         builder.end()?;
     }
@@ -54,29 +72,31 @@ pub(super) fn cases(bench: &Bench, cases: &[&Case], options: &Options, output: &
                 continue;
             }
         };
-        print!("{}", report::details([(&case.name.to_owned(), &result)]));
-        results.cases.insert(case.name.to_owned(), result);
+        let told = [(&case.name.to_owned(), &result)];
+        print!("{}", if options.cluster { report::in_the_cluster(told) } else { report::details(told) });
+        stored(&mut results).insert(case.name.to_owned(), result);
         super::write(&results, output)?;
     }
-    let a_run: f64 = results.cases.values().map(|case| case.seconds_a_run).sum();
+    let measured = stored(&mut results);
+    let a_run: f64 = measured.values().map(|case| case.seconds_a_run).sum();
     let (one, five) = (a_run / 60.0, a_run / 12.0);
-    println!("one run of all {} stored cases takes {one:.0} min, five {five:.0} min", results.cases.len());
+    println!("one run of all {} stored cases takes {one:.0} min, five {five:.0} min", measured.len());
     anyhow::ensure!(failed.is_empty(), "these cases could not be measured: {}", failed.join(", "));
     Ok(())
 }
 
 impl Bench {
-    /// Starts the registry that everybody pushes to.
+    /// Takes the registry that everybody pushes to, and the builders.
     pub(super) fn start(
         folder: &Path,
+        registry: Registry,
         mirror: String,
         builders: Vec<Box<dyn Builder>>,
         copied: u64,
     ) -> Result<Self> {
-        let registry = Registry::start(folder.join("registry"))?;
         // A measurement that was stopped may have left a peer running, which holds everybody's volumes.
         builders.iter().try_for_each(|builder| builder.end())?;
-        let volume = Volume::at(folder.join("corpus"));
+        let volume = contexts(folder);
         Ok(Self { folder: folder.to_owned(), registry, mirror, builders, copied, volume })
     }
 
@@ -222,40 +242,26 @@ impl Bench {
             engine: &builder.engine(),
             registry: self.registry.process()?,
         };
-        meter::measure(&watched, || {
-            if phase.at_once == 1 {
-                return self.build(case, phase, builder, context, 0);
-            }
-            std::thread::scope(|scope| {
-                let builds: Vec<_> = (0..phase.at_once)
-                    .map(|number| scope.spawn(move || self.build(case, phase, builder, context, number)))
-                    .collect();
-                builds.into_iter().try_for_each(|build| {
-                    build.join().unwrap_or_else(|_| Err(anyhow::anyhow!("a thread of the measurement ended")))
-                })
-            })
-        })
-    }
-
-    fn build(
-        &self,
-        case: &Case,
-        phase: &Phase,
-        builder: &dyn Builder,
-        context: &Path,
-        number: usize,
-    ) -> Result<()> {
         let dockerfile = context.join("Dockerfile");
-        let tag = format!("{}:{number}", self.repository(case, builder));
-        let arguments =
-            if phase.at_once > 1 { vec![("NUMBER".to_owned(), number.to_string())] } else { Vec::new() };
-        builder.build(&Job { tag: Some(tag), arguments, pull: phase.pull, ..Job::new(context, &dockerfile) })
+        let job = |number: usize| Job {
+            tag: Some(format!("{}:{number}", self.repository(case, builder))),
+            arguments: match phase.at_once {
+                1 => Vec::new(),
+                _ => vec![("NUMBER".to_owned(), number.to_string())],
+            },
+            pull: phase.pull,
+            ..Job::new(context, &dockerfile)
+        };
+        let jobs: Vec<Job<'_>> = (0..phase.at_once).map(job).collect();
+        let sample = meter::measure(&watched, || builder.build_all(&jobs))?;
+        Ok(if builder.is_elsewhere() { sample.of_elsewhere() } else { sample })
     }
 
     /// Has the builder pull bases as whole trees and push an image of each, as an earlier build would have.
     fn pull(&self, case: &Case, builder: &dyn Builder) -> Result<()> {
         for base in case.bases {
-            let folder = self.folder.join("warm");
+            // Beside the context, where pods see it too.
+            let folder = self.volume.folder().join("warm");
             mounts::delete(&folder)?;
             folders::make(&folder)?;
             let dockerfile = folder.join("Dockerfile");

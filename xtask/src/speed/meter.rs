@@ -33,6 +33,13 @@ pub(super) struct Sample {
     pub(super) sent: u64,
 }
 
+impl Sample {
+    /// What of it is true of work that other machines or pods do: they are no children of this program.
+    pub(super) fn of_elsewhere(self) -> Self {
+        Self { cpu: 0.0, peak: 0, written: 0, ..self }
+    }
+}
+
 /// Whose counters belong to a builder.
 #[derive(Clone, Copy)]
 pub(super) struct Watched<'a> {

@@ -1,4 +1,5 @@
-//! The registry that everybody pushes to: started for the measurement, on loopback, and emptied between cases.
+//! The registry that everybody pushes to: started for the measurement, on an address of this machine that nobody else
+//! reaches, and emptied between cases.
 
 use std::{
     net::TcpListener,
@@ -14,6 +15,9 @@ use crate::host::{
     folders, mounts, parts,
 };
 
+/// Where nothing but this machine's own programs is.
+pub(super) const LOOPBACK: &str = "127.0.0.1";
+
 /// A running registry.
 pub(super) struct Registry {
     folder: PathBuf,
@@ -23,24 +27,24 @@ pub(super) struct Registry {
 }
 
 impl Registry {
-    /// Starts an empty one on a free port.
-    pub(super) fn start(folder: PathBuf) -> Result<Self> {
-        let registry = Self::on_a_free_port(folder.join("data"), folder)?;
+    /// Starts an empty one on a free port of an address.
+    pub(super) fn start(host: &str, folder: PathBuf) -> Result<Self> {
+        let registry = Self::on_a_free_port(host, folder.join("data"), folder)?;
         registry.empty()?;
         Ok(registry)
     }
 
     /// Starts one over images that are there, which it only reads.
     pub(super) fn over(images: &Path, folder: PathBuf) -> Result<Self> {
-        let registry = Self::on_a_free_port(images.to_owned(), folder)?;
+        let registry = Self::on_a_free_port(LOOPBACK, images.to_owned(), folder)?;
         registry.serve("maintenance: {readonly: {enabled: true}}")?;
         Ok(registry)
     }
 
-    fn on_a_free_port(data: PathBuf, folder: PathBuf) -> Result<Self> {
+    fn on_a_free_port(host: &str, data: PathBuf, folder: PathBuf) -> Result<Self> {
         folders::make(&folder)?;
-        let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-        let address = free.context("no free port on loopback")?.to_string();
+        let free = TcpListener::bind((host, 0)).and_then(|listener| listener.local_addr());
+        let address = free.with_context(|| format!("no free port on {host}"))?.to_string();
         let registry = Self { folder, data, address };
         // One of a measurement that was stopped listens elsewhere.
         registry.daemon().stop(PATIENCE)?;

@@ -1,6 +1,10 @@
 //! The results as Markdown: a page with the machine, the ratios, the charts and all other figures.
 
+mod cluster;
+
 use std::{collections::BTreeMap, fmt::Write};
+
+pub(super) use cluster::table as in_the_cluster;
 
 use super::{
     results::{CaseResult, Outcome, PhaseResult, Results, SUBJECT},
@@ -21,6 +25,9 @@ pub(super) fn page(results: &Results) -> String {
     text.push_str(&provenance(&results.cases));
     text.push_str(&ratios(results));
     text.push_str("\n![Ratios as bars](ratios.svg)\n");
+    if !results.cluster.is_empty() {
+        text.push_str(&cluster::section(&results.cluster));
+    }
     if !results.figures.is_empty() {
         text.push_str("\n## Small figures\n\n| what | measured | target | |\n|---|---:|---|---|\n");
         for figure in &results.figures {
@@ -56,7 +63,8 @@ fn provenance(cases: &BTreeMap<String, CaseResult>) -> String {
         groups.entry((runs(case), &case.commit, &case.date)).or_default().push(name);
     }
     let told = |((runs, commit, date), names): (&(usize, &str, &str), &Vec<&str>)| {
-        format!("{runs} runs of commit {commit} on {date}: {}", names.join(", "))
+        let runs = if *runs == 1 { "1 run".to_owned() } else { format!("{runs} runs") };
+        format!("{runs} of commit {commit} on {date}: {}", names.join(", "))
     };
     format!("{}.\n\n", groups.iter().map(told).collect::<Vec<_>>().join("; "))
 }
@@ -74,7 +82,8 @@ pub(super) fn details<'a>(cases: impl IntoIterator<Item = (&'a String, &'a CaseR
                     text,
                     "| {name} | {} | {builder} | {} |",
                     phase.name,
-                    cells(outcome).map_or_else(|| failed(outcome), |cells| cells.join(" | "))
+                    cells(outcome)
+                        .map_or_else(|| failed(outcome) + " | | | | | |", |cells| cells.join(" | "))
                 );
             }
         }
@@ -148,7 +157,7 @@ fn cells(outcome: &Outcome) -> Option<[String; 7]> {
 fn failed(outcome: &Outcome) -> String {
     let why = outcome.failure.as_deref().unwrap_or("not measured");
     let line = why.lines().last().unwrap_or_default().replace('|', "/");
-    format!("failed: {line} | | | | | |")
+    format!("failed: {line}")
 }
 
 #[cfg(test)]
@@ -193,9 +202,22 @@ mod tests {
     }
 
     #[test]
+    fn one_run_is_not_runs() {
+        let mut all = results();
+        assert!(page(&all).contains("3 runs of commit"), "{}", page(&all));
+        for outcome in
+            all.cases.values_mut().flat_map(|case| &mut case.phases).flat_map(|p| p.builders.values_mut())
+        {
+            outcome.runs.truncate(1);
+        }
+        assert!(page(&all).contains("1 run of commit"), "{}", page(&all));
+    }
+
+    #[test]
     fn the_page_has_what_was_measured_and_nothing_else() {
         let mut results = results();
-        assert!(!page(&results).contains("## Growth") && !page(&results).contains("## Small figures"));
+        assert!(!page(&results).contains("## Growth") && !page(&results).contains("## In the cluster"));
+        assert!(!page(&results).contains("## Small figures"));
         let figure = Figure { what: "start".into(), value: 9.5, unit: "ms".into(), ..Figure::default() };
         results.figures.push(figure);
         assert!(page(&results).contains("| start | 9.50 ms |  | missed |"), "{}", page(&results));

@@ -14,6 +14,9 @@ use crate::host::folders;
 pub(super) struct Results {
     pub(super) machine: Machine,
     pub(super) cases: BTreeMap<String, CaseResult>,
+    /// The same cases, built by pods.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) cluster: BTreeMap<String, CaseResult>,
     /// What grows, in words, with how the time grows with it.
     pub(super) scaling: BTreeMap<String, Growth>,
     /// Small figures with their targets.

@@ -12,6 +12,8 @@ use crate::{
 pub(in crate::speed) struct Buildkit {
     pub(in crate::speed) volume: Volume,
     pub(in crate::speed) mirror: String,
+    /// The registry that is pushed to, where Docker does not know that it speaks plain HTTP: off loopback.
+    pub(in crate::speed) plain: Option<String>,
 }
 
 /// The image store that keeps packed layers, as BuildKit does without Docker and Docker 29 by default: the faster one
@@ -45,7 +47,9 @@ impl Builder for Buildkit {
         self.end()?;
         self.volume.renew()?;
         let registry = Some(self.mirror.as_str());
-        Peer::Buildkit.up_with(&Settings { data: Some(self.volume.folder()), registry, flags: STORE })
+        let plain = self.plain.as_ref().map(|registry| format!("--insecure-registry={registry}"));
+        let flags: Vec<&str> = STORE.iter().copied().chain(plain.as_deref()).collect();
+        Peer::Buildkit.up_with(&Settings { data: Some(self.volume.folder()), registry, flags: &flags })
     }
 
     fn end(&self) -> Result<()> {

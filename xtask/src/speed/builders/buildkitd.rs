@@ -1,6 +1,6 @@
 //! A BuildKit daemon that is given by path, with its `buildctl` beside it.
 
-use std::{path::PathBuf, process::Command, time::Duration};
+use std::{fmt::Write, path::PathBuf, process::Command, time::Duration};
 
 use anyhow::{Context, Result};
 
@@ -16,6 +16,8 @@ pub(in crate::speed) struct Buildkitd {
     pub(in crate::speed) program: PathBuf,
     pub(in crate::speed) volume: Volume,
     pub(in crate::speed) mirror: String,
+    /// The registry that is pushed to, where it would not be asked plainly: off loopback.
+    pub(in crate::speed) plain: Option<String>,
 }
 
 impl Buildkitd {
@@ -23,9 +25,11 @@ impl Buildkitd {
     fn start(&self) -> Result<()> {
         let settings = self.volume.folder().join("buildkitd.toml");
         let mirror = &self.mirror;
-        let text = format!(
-            "[registry.\"docker.io\"]\nmirrors = [\"{mirror}\"]\n[registry.\"{mirror}\"]\nhttp = true\ninsecure = true\n"
-        );
+        let mut text = format!("[registry.\"docker.io\"]\nmirrors = [\"{mirror}\"]\n");
+        for plain in std::iter::once(mirror).chain(&self.plain) {
+            // Writing to a text cannot fail.
+            let _ = write!(text, "[registry.\"{plain}\"]\nhttp = true\ninsecure = true\n");
+        }
         folders::write(&settings, text)?;
         let runc = parts::RUNC.ensure()?.join("runc");
         self.process().ensure(&self.program, |command| {

@@ -1,7 +1,7 @@
 //! kaniko, given by path: a fresh root folder for each build, as a pod has one, and its cache in the registry.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::Command,
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -39,12 +39,7 @@ impl Builder for Kaniko {
     }
 
     fn version(&self) -> Result<String> {
-        Ok(Command::new(&self.program)
-            .arg("version")
-            .text()?
-            .split_whitespace()
-            .collect::<Vec<_>>()
-            .join(" "))
+        version(&self.program)
     }
 
     fn engine(&self) -> Vec<String> {
@@ -53,6 +48,11 @@ impl Builder for Kaniko {
 
     /// It has no store: what it knows lies in the registry, which is emptied with it.
     fn reset(&self) -> Result<()> {
+        self.volume.renew()
+    }
+
+    /// What an earlier build made and deleted shall not cost this one time, as `volume` tells.
+    fn rest(&self) -> Result<()> {
         self.volume.renew()
     }
 
@@ -70,23 +70,41 @@ impl Builder for Kaniko {
         let mut build = Command::new("unshare");
         build.args(["--mount", "--pid", "--fork", "--propagation=private", "sh", "-euc", INSIDE, "kaniko"]);
         build.arg(&root).arg(&self.program).arg(job.context);
-        build.args(["--force", "--insecure", "--context=dir:///workspace"]);
-        build.arg(format!("--dockerfile=/workspace/{}", beside.display()));
-        build.args([
-            format!("--registry-mirror={}", self.mirror),
-            format!("--insecure-registry={}", self.mirror),
-        ]);
-        for (name, value) in &job.arguments {
-            build.arg(format!("--build-arg={name}={value}"));
-        }
-        match &job.tag {
-            None => build.arg("--no-push"),
-            Some(tag) => {
-                let repository = tag.rsplit_once(':').context("a tag without a colon")?.0;
-                build.arg(format!("--destination={tag}"));
-                build.args(["--cache=true", &format!("--cache-repo={repository}/cache")])
-            }
-        };
+        build.arg("--force").args(flags(job, beside, &self.mirror)?);
         complete(&build)
     }
 }
+
+/// What it says of itself.
+pub(in crate::speed) fn version(program: &Path) -> Result<String> {
+    Ok(Command::new(program).arg("version").text()?.split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+/// How it is called where the context is mounted at `/workspace`: with a cache of all layers, and with the settings that it
+/// is quickest with and that still make the same layers.
+pub(in crate::speed) fn flags(job: &Job<'_>, dockerfile: &Path, mirror: &str) -> Result<Vec<String>> {
+    let mut words = vec![
+        "--context=dir:///workspace".to_owned(),
+        format!("--dockerfile=/workspace/{}", dockerfile.display()),
+        format!("--registry-mirror={mirror}"),
+        format!("--insecure-registry={mirror}"),
+    ];
+    words.extend(QUICK.iter().map(|flag| (*flag).to_owned()));
+    words.extend(job.arguments.iter().map(|(name, value)| format!("--build-arg={name}={value}")));
+    let Some(tag) = &job.tag else {
+        words.push("--no-push".to_owned());
+        return Ok(words);
+    };
+    let repository = tag.rsplit_once(':').context("a tag without a colon")?.0;
+    let registry = tag.split_once('/').context("a tag without a registry")?.0;
+    words.extend([
+        format!("--destination={tag}"),
+        format!("--insecure-registry={registry}"),
+        "--cache=true".to_owned(),
+        format!("--cache-repo={repository}/cache"),
+    ]);
+    Ok(words)
+}
+
+/// `docs/benchmarks/method.md` says why these.
+const QUICK: &[&str] = &["--cache-copy-layers=true", "--snapshot-mode=redo", "--use-new-run=true"];
