@@ -47,3 +47,20 @@ spec:
     assert_eq!(after, before);
     Ok(())
 }
+
+/// kstatus takes an object without a word of its generation for done, and tools look before the operator has.
+#[test]
+fn nobody_takes_a_new_object_for_done() -> Result<()> {
+    let cluster = Cluster::here()?;
+    let ns = cluster.namespace("baseline")?;
+    let manifest = "
+apiVersion: slipway.dev/v1alpha1
+kind: ImageBuild
+metadata: {name: new}
+spec: {suspend: true, dockerfile: {inline: \"FROM busybox\"}}
+";
+    let namespace = format!("--namespace={}", ns.name());
+    let words = ["create", &namespace, "--filename=-", "--output=jsonpath={.status.observedGeneration}"];
+    assert_eq!(cluster.kubectl_with(&words, manifest)?, "-1");
+    Ok(())
+}
