@@ -49,6 +49,7 @@ fn main() -> ExitCode {
         Command::Poll(args) => commands::poll(&args),
         Command::Gc(args) => commands::gc(&args),
     };
+    slipway_sandbox::settle();
     result.unwrap_or_else(|error| {
         log::error(&format!("{error:#}"));
         ExitCode::from(paths::EXIT_FAILED)

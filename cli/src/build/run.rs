@@ -47,6 +47,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let lent = inputs::lent(args)?;
     let store = Store::open(args.home.folder()?).context("cannot open the cache")?;
     let result = build(args, &platforms, request, lent, &outputs, &store, began);
+    slipway_sandbox::settle();
     let root = store.root().to_owned();
     settle::after(store);
     result.map_err(|error| anyhow::anyhow!(slipway_executor::room::explained(format!("{error:#}"), &root)))

@@ -8,7 +8,7 @@ use slipway_oci::manifest::ManifestError;
 
 /// Why a registry could not be used.
 #[derive(Debug, thiserror::Error)]
-#[error("{}{what}{}", place(.subject, .host), passed_over(.mirrors))]
+#[error("{}{what}{mirrors}", place(.subject, .host))]
 pub struct Error {
     /// What it was about: an image reference, a blob.
     pub subject: String,
@@ -16,12 +16,8 @@ pub struct Error {
     pub host: String,
     /// What happened.
     pub what: What,
-    /// What the mirrors said that were asked before, each with its name.
-    pub mirrors: Vec<String>,
-}
-
-fn passed_over(mirrors: &[String]) -> String {
-    mirrors.iter().map(|said| format!("; before that, {said}")).collect()
+    /// What the mirrors said that were asked before, each with its name; as the end of the message.
+    pub mirrors: Box<str>,
 }
 
 fn place(subject: &str, host: &str) -> String {
@@ -36,7 +32,7 @@ fn place(subject: &str, host: &str) -> String {
 
 impl Error {
     pub(crate) fn new(subject: impl Into<String>, host: impl Into<String>, what: What) -> Self {
-        Self { subject: subject.into(), host: host.into(), what, mirrors: Vec::new() }
+        Self { subject: subject.into(), host: host.into(), what, mirrors: Box::default() }
     }
 
     /// Returns the last of those that were asked about the same, with the words of those before it: mirrors.
@@ -44,8 +40,9 @@ impl Error {
         let Some(last) = asked.pop() else {
             return Self::new(subject, "", What::Settings("nobody to ask".into()));
         };
-        let mirrors = asked.iter().map(|mirror| format!("{}: {}", mirror.host, mirror.what)).collect();
-        Self { mirrors, ..last }
+        let said = |mirror: &Self| format!("; before that, {}: {}", mirror.host, mirror.what);
+        let mirrors = asked.iter().map(said).collect::<Vec<_>>().concat();
+        Self { mirrors: mirrors.into(), ..last }
     }
 
     /// Returns true if what was asked for is not there.

@@ -26,6 +26,7 @@ pub use cancel::Cancel;
 pub use error::Error;
 pub use exit::{Exit, Finished, Usage};
 pub use init::init_if_asked;
+pub use linger::settle;
 pub use overlay::Overlay;
 pub use probe::{Choice, Isolation, Probe, Way, choose, probe};
 pub use root::{Container, DISPOSABLE_MARK, Root};
@@ -50,7 +51,8 @@ pub trait Sandbox: Send + Sync {
 
     /// Runs one command to its end, handing on its output as it comes.
     ///
-    /// Nothing of the command runs any more when this returns, in whatever way. After an error `upper` may hold traces of
+    /// Nothing of the command runs any more when this returns, in whatever way; the mounts of one that succeeded may still be
+    /// taken down by the kernel, which [`settle`] waits for. After an error `upper` may hold traces of
     /// the preparation and is to be thrown away; `work` is empty again in any case.
     fn run(
         &self,

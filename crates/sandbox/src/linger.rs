@@ -5,40 +5,59 @@ use std::{
     os::unix::fs::MetadataExt,
     path::Path,
     process::Child,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 /// Device and inode of a layer's directory, which may get another name meanwhile.
 type Identity = (u64, u64);
 
-/// Processes that end by themselves, with the layers that they have mounted as changeable.
-static LEFT: Mutex<Vec<(Identity, Child)>> = Mutex::new(Vec::new());
+/// A process that ends by itself, with the layer that it has mounted as changeable.
+#[derive(Clone)]
+struct Left {
+    layer: Identity,
+    process: Arc<Mutex<Child>>,
+}
+
+static LEFT: Mutex<Vec<Left>> = Mutex::new(Vec::new());
+
+/// Waits for all that goes on behind commands that are over. To be called before the program ends, so that nothing outlives
+/// it, and what its commands used is counted as its own.
+pub fn settle() {
+    wait_while_left(|_| true);
+}
 
 /// Leaves the sandbox's process to its end, which its last word has announced.
 pub(crate) fn leave(mut child: Child, upper: &Path) {
-    let mut left = LEFT.lock().unwrap_or_else(PoisonError::into_inner);
     // Who has ended meanwhile is a zombie until somebody asks.
-    left.retain_mut(|(_, child)| matches!(child.try_wait(), Ok(None)));
+    left().retain(|left| {
+        !left.process.try_lock().is_ok_and(|mut process| !matches!(process.try_wait(), Ok(None)))
+    });
     match identity(upper) {
-        Some(identity) => left.push((identity, child)),
+        Some(layer) => left().push(Left { layer, process: Arc::new(Mutex::new(child)) }),
         None => _ = child.wait(),
     }
 }
 
 /// Waits until none of these layers is mounted as changeable: the kernel does not like to see one in two mounts.
 pub(crate) fn wait_for<'a>(layers: impl Iterator<Item = &'a Path>) {
-    let mut left = LEFT.lock().unwrap_or_else(PoisonError::into_inner);
-    if left.is_empty() {
+    if left().is_empty() {
         return;
     }
     let wanted: Vec<Identity> = layers.filter_map(identity).collect();
-    left.retain_mut(|(layer, child)| {
-        let is_wanted = wanted.contains(layer);
-        if is_wanted {
-            let _ = child.wait();
-        }
-        !is_wanted
-    });
+    wait_while_left(|layer| wanted.contains(&layer));
+}
+
+/// Waits for some, while others may come and go.
+fn wait_while_left(is_wanted: impl Fn(Identity) -> bool) {
+    let wanted: Vec<Left> = left().iter().filter(|left| is_wanted(left.layer)).cloned().collect();
+    for one in &wanted {
+        let _ = one.process.lock().unwrap_or_else(PoisonError::into_inner).wait();
+        left().retain(|left| !Arc::ptr_eq(&left.process, &one.process));
+    }
+}
+
+fn left() -> MutexGuard<'static, Vec<Left>> {
+    LEFT.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn identity(path: &Path) -> Option<Identity> {

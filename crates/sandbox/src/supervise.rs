@@ -49,21 +49,19 @@ pub(crate) fn run(
     if cancel.is_cancelled() {
         return Err(Error::Cancelled);
     }
-    let below = order.spec.mounts.iter().flat_map(|mount| mount.source.layers()).chain(&order.spec.lowers);
-    linger::wait_for(below.map(PathBuf::as_path));
+    let spec = &order.spec;
+    let mounted = spec.mounts.iter().flat_map(|mount| mount.source.layers());
+    linger::wait_for(mounted.chain(&spec.lowers).chain([&spec.upper]).map(PathBuf::as_path));
     let killed_before = memory::oom_kills();
     let (mut child, socket) = start()?;
     let talked = converse(order, &mut child, &socket, output, cancel);
     // With the socket closed, `init` ends the command if it has not ended yet.
     drop(socket);
-    let lingers =
-        matches!((&talked, &order.ground), (Ok(Some(Word::Done { .. })), Ground::Namespaces { .. }));
-    let status: Result<Option<std::process::ExitStatus>, Error> = if lingers {
+    let status = if lingers(&talked, order) {
         linger::leave(child, &order.spec.upper);
-        Ok(None)
+        None
     } else {
-        let step = "wait for the sandbox's process";
-        child.wait().map(Some).map_err(|source| Error::Process { step, source })
+        Some(child.wait())
     };
     match talked? {
         Some(Word::Done { status, usage }) => {
@@ -76,9 +74,18 @@ pub(crate) fn run(
         Some(Word::Failed { step, detail }) => Err(Error::Setup { step, detail }),
         Some(Word::MapIds) | None if cancel.is_cancelled() => Err(Error::Cancelled),
         Some(Word::MapIds) | None => {
-            Err(Error::Died(status?.map_or_else(|| "ended".to_owned(), |status| status.to_string())))
+            let failed = |source| Error::Process { step: "wait for the sandbox's process", source };
+            let status = status.transpose().map_err(failed)?;
+            Err(Error::Died(status.map_or_else(String::new, |status| status.to_string())))
         }
     }
+}
+
+/// Tells whether only mounts are left to be taken down. After a failure the caller waits for that too: on a full volume the
+/// room of what is thrown away is needed at once, and a mount holds on to it.
+fn lingers(talked: &Result<Option<Word>, Error>, order: &Order) -> bool {
+    matches!(talked, Ok(Some(Word::Done { status: 0, .. })))
+        && matches!(order.ground, Ground::Namespaces { .. })
 }
 
 /// Starts `init` with our socket as its stdin.

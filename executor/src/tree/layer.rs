@@ -64,16 +64,15 @@ fn run<W: Write>(
             .map_err(|source| TreeError::io("start a thread to read", Path::new("/"), source))?;
         // With the receiver gone, a walk that goes on ends.
         let written = write_batches(from, out);
-        match walking.join() {
-            Ok(Err(Stop::Failed(error))) => Err(error),
-            Ok(Ok(()) | Err(Stop::Unwanted)) => {
-                let (out, mut done) = written?;
-                // Two blocks of zeros end it.
-                done.archive = out.written() + 1024;
-                Ok((out.finish()?, done))
-            }
-            Err(panic) => std::panic::resume_unwind(panic),
+        let walked = walking.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        // A walk that failed ends the writer without an error, so that the writer's own comes first.
+        let (out, mut done) = written?;
+        if let Err(Stop::Failed(error)) = walked {
+            return Err(error);
         }
+        // Two blocks of zeros end it.
+        done.archive = out.written() + 1024;
+        Ok((out.finish()?, done))
     })
 }
 
