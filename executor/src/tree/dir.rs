@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{self, AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, Uid};
@@ -43,11 +43,24 @@ impl Dir {
         Ok(Self { fd: fs::openat(&self.fd, component(name)?, DIRECTORY, Mode::empty())? })
     }
 
-    /// Opens a directory some levels below. A link or `..` on the way is an error.
+    /// Opens a directory some levels below. A link on the way is an error, and so is a way out.
     pub fn beneath(&self, path: &Path) -> io::Result<Self> {
         let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-        Ok(Self { fd: fs::openat2(&self.fd, path, DIRECTORY, Mode::empty(), resolve)? })
+        match fs::openat2(&self.fd, path, DIRECTORY, Mode::empty(), resolve) {
+            // Sandboxes of user space, and valgrind, do not know it.
+            Err(Errno::NOSYS) => self.step_by_step(path),
+            opened => Ok(Self { fd: opened? }),
+        }
+    }
+
+    /// The same, one directory after the other.
+    fn step_by_step(&self, path: &Path) -> io::Result<Self> {
+        let mut here = self.again()?;
+        for component in path.components().filter(|component| *component != Component::CurDir) {
+            here = here.enter(component.as_os_str())?;
+        }
+        Ok(here)
     }
 
     /// Opens the same directory once more.
@@ -266,4 +279,26 @@ fn kind_of(file_type: FileType) -> Option<Kind> {
         FileType::Socket => Kind::Socket,
         FileType::Unknown => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_ways_down_refuse_links_and_what_is_above() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(folder.path().join("a/b")).unwrap();
+        std::os::unix::fs::symlink("a", folder.path().join("link")).unwrap();
+        let root = Dir::open(folder.path()).unwrap();
+        let ways: [fn(&Dir, &Path) -> io::Result<Dir>; 2] = [Dir::beneath, Dir::step_by_step];
+        for way in ways {
+            let names = |path: &str| way(&root, Path::new(path))?.list();
+            assert!(names("a/b").unwrap().is_empty());
+            assert_eq!(names(".").unwrap().iter().count(), 2);
+            for path in ["link/b", "..", "/", "a/none"] {
+                assert!(names(path).is_err(), "{path}");
+            }
+        }
+    }
 }
