@@ -55,8 +55,15 @@ pub(super) fn measure(
         let needs = chosen.iter().flat_map(|case| case.needs).copied();
         bases::ensure(access, &needs.collect::<Vec<_>>())?;
         let registry = Registry::start(NODE_ADDRESS, folder.join("registry"))?;
-        install(access, programs, registry.address())?;
-        let builders = builders(access, options, programs, folder, registry.address())?;
+        let prepared = install(access, programs, registry.address())
+            .and_then(|()| builders(access, options, programs, folder, registry.address()));
+        let builders = match prepared {
+            Ok(builders) => builders,
+            Err(error) => {
+                registry.end()?;
+                return Err(error);
+            }
+        };
         let mirror = access.registry().to_owned();
         let bench = Bench::start(folder, registry, mirror, builders, options.copy_gb * 1_000_000_000)?;
         let outcome = warm_up(&bench)
