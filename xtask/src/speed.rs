@@ -24,7 +24,6 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 
 use crate::{
-    bases,
     host::{folders, mounts, packages},
     images,
 };
@@ -106,8 +105,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         return cluster::measure(options, &program, &chosen, &folder, &output);
     }
     crate::cluster::lent(|access| {
-        let needs = chosen.iter().flat_map(|case| case.needs).copied();
-        bases::ensure(access, &["busybox", "debian"].into_iter().chain(needs).collect::<Vec<_>>())?;
+        cases::bring_bases(access, &chosen)?;
         // A registry of our own over the same images: the cluster's may be restarted by others.
         let images = folders::cache()?.join("registry");
         let bases = images.is_dir().then(|| Registry::over(&images, folder.join("bases"))).transpose()?;

@@ -96,11 +96,7 @@ impl Transport {
             let failed = |what| Error::new(reference.to_string(), &*mirror.location, what);
             let (scheme, host, prefix) = endpoint::read_mirror(mirror).map_err(failed)?;
             let lax = self.is_insecure(&host);
-            // One that does not answer is asked with TLS, and then passed over.
-            let origin = match self.origin(&host, scheme.as_deref(), lax).await.map_err(failed)? {
-                Ok(origin) => origin,
-                Err(_) => endpoint::base("https", &host).map_err(failed)?,
-            };
+            let origin = self.answering_or_not(&host, scheme.as_deref(), lax).await.map_err(failed)?;
             sources.push(Endpoint { origin, prefix, name: host, lax, mirror_of: Some(name.to_owned()) });
         }
         if sources.is_empty() {
@@ -110,12 +106,17 @@ impl Transport {
         let host = endpoint::api_host(name);
         let lax = self.is_insecure(host);
         let failed = |what| Error::new(reference.to_string(), name, what);
-        let origin = match self.origin(host, None, lax).await.map_err(failed)? {
-            Ok(origin) => origin,
-            Err(_) => endpoint::base("https", host).map_err(failed)?,
-        };
+        let origin = self.answering_or_not(host, None, lax).await.map_err(failed)?;
         sources.push(Endpoint { origin, prefix: String::new(), name: name.to_owned(), lax, mirror_of: None });
         Ok(sources)
+    }
+
+    /// Returns where to ask one of several: with TLS if it does not answer now, and then it is passed over.
+    async fn answering_or_not(&self, host: &str, scheme: Option<&str>, lax: bool) -> Result<Url, What> {
+        match self.origin(host, scheme, lax).await? {
+            Ok(origin) => Ok(origin),
+            Err(_) => endpoint::base("https", host),
+        }
     }
 
     fn is_insecure(&self, host: &str) -> bool {

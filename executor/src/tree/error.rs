@@ -117,6 +117,12 @@ impl TreeError {
         Self::Io { action, path: dir.join(name), source: source.into() }
     }
 
+    /// A name of the user's that readers of an image would take for a whiteout.
+    pub(crate) fn like_a_whiteout(path: PathBuf) -> Self {
+        let reason = "begins with `.wh.`, which in an image means that a file is gone; rename or remove it";
+        Self::Entry { path, reason: reason.to_owned() }
+    }
+
     /// Tells whether the file system is full.
     pub fn is_full(&self) -> bool {
         use io::ErrorKind::{QuotaExceeded, StorageFull};

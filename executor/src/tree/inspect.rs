@@ -72,10 +72,7 @@ impl Walk {
         let Some(meta) = dir.stat(name).map_err(failed)? else { return Ok(()) };
         self.done.entries += 1;
         if name.as_bytes().starts_with(WHITEOUT_PREFIX) {
-            let reason =
-                "begins with `.wh.`, which in an image means that a file is gone; rename or remove it"
-                    .to_owned();
-            return Err(TreeError::Entry { path: path.join(name), reason });
+            return Err(TreeError::like_a_whiteout(path.join(name)));
         }
         match meta.kind {
             Kind::Directory => {

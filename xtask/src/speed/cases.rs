@@ -11,6 +11,7 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::corpus::Corpus;
+use crate::cluster::Access;
 
 /// One thing to build.
 pub(super) struct Case {
@@ -98,6 +99,12 @@ pub(super) fn all() -> Vec<&'static Case> {
     let mut all: Vec<&Case> = groups.into_iter().flatten().collect();
     all.sort_by_key(|case| case.name);
     all
+}
+
+/// Has the cluster's registry hold the base images of the cases, and those of every measurement.
+pub(super) fn bring_bases(access: &Access, cases: &[&Case]) -> Result<()> {
+    let needs = cases.iter().flat_map(|case| case.needs).copied();
+    crate::bases::ensure(access, &["busybox", "debian"].into_iter().chain(needs).collect::<Vec<_>>())
 }
 
 /// A file that every context has, and that differs each time.

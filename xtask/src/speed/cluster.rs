@@ -15,13 +15,12 @@ use anyhow::{Context, Result, bail};
 use super::{
     Options,
     builders::{Builder, Buildkit, Buildkitd, Job},
-    cases::Case,
+    cases::{self, Case},
     measure::{self, Bench},
     registry::Registry,
     volume::Volume,
 };
 use crate::{
-    bases,
     cluster::{self, Access, NODE_ADDRESS},
     host::{folders, mounts},
     images,
@@ -51,9 +50,7 @@ pub(super) fn measure(
     }
     let programs = program.parent().context("a program without a folder")?;
     cluster::lent(|access| {
-        bases::ensure(access, &["busybox", "debian"])?;
-        let needs = chosen.iter().flat_map(|case| case.needs).copied();
-        bases::ensure(access, &needs.collect::<Vec<_>>())?;
+        cases::bring_bases(access, chosen)?;
         let registry = Registry::start(NODE_ADDRESS, folder.join("registry"))?;
         let prepared = install(access, programs, registry.address())
             .and_then(|()| builders(access, options, programs, folder, registry.address()));

@@ -143,8 +143,7 @@ impl<'a> Walk<'a> {
         if !self.marks || !name.as_bytes().starts_with(WHITEOUT_PREFIX) {
             return Ok(());
         }
-        let reason = "begins with `.wh.`, which in an image means that a file is gone; rename or remove it";
-        Err(TreeError::Entry { path: dir.path().join(name), reason: reason.to_owned() })
+        Err(TreeError::like_a_whiteout(dir.path().join(name)))
     }
 
     fn entry(&self, meta: &Meta, kind: Type) -> Entry {
