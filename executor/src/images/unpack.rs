@@ -18,8 +18,9 @@ use slipway_store::{Flight, LayerId, LayerMeta, Record};
 
 use super::{PulledImages, open};
 use crate::engine::Cause;
-use crate::local::{now, tree_cause};
+use crate::local::tree_cause;
 use crate::tree::LayerStack;
+use crate::tree::Time;
 use crate::tree::unpack::{self, Options, Unpacked};
 
 /// How long to wait for another process that fetches the same layer.
@@ -183,7 +184,7 @@ fn unpack(blob: &Path, into: &Path, base: &LayerStack, diff_id: Digest) -> Resul
     let broken = |error: io::Error| Cause::Image(format!("a layer cannot be unpacked: {error}"));
     let decoder = Decoder::new(open(blob)?, limits).map_err(broken)?;
     let reader = Reader::new(Hashing { inner: decoder, hash: Hasher::new() }, limits);
-    let options = Options { limits, owner: None, whiteouts: true, now: now() };
+    let options = Options { limits, owner: None, whiteouts: true, now: Time::now() };
     let (unpacked, rest) = unpack::layer(reader, into, base, &options).map_err(tree_cause)?;
     let actual = rest.hash.finish();
     if actual != diff_id {

@@ -15,10 +15,11 @@ use slipway_oci::Digest;
 use slipway_sandbox::Cancel;
 use slipway_store::LayerMeta;
 
-use super::{LocalHands, measure, now, tree_cause};
+use super::{LocalHands, measure, tree_cause};
 use crate::engine::{Cause, Task};
 use crate::fetch::{FetchError, git, url};
 use crate::inputs::ContextTree;
+use crate::tree::Time;
 use crate::tree::content;
 use crate::tree::copy::{self, CopyFlags, Item, Options};
 use crate::tree::dir::{self, Dir};
@@ -47,7 +48,7 @@ impl LocalHands<'_> {
         cancel: &Cancel,
     ) -> Result<LayerMeta, Cause> {
         let base = if op.is_on_its_own() { LayerStack::empty() } else { self.below(task)? };
-        let mut options = Options::of(op, &base, now()).map_err(tree_cause)?;
+        let mut options = Options::of(op, &base, Time::now()).map_err(tree_cause)?;
         options.share = op.items.iter().all(|item| match item {
             CopyItem::Path { input, .. } => matches!(input, Input::Stage(_) | Input::Image(_)),
             _ => false,
@@ -246,7 +247,7 @@ pub(super) fn lay_out_context(context: &ContextTree, path: &str, place: &Path) -
     fs::create_dir_all(place).map_err(|error| Cause::Infrastructure(error.to_string()))?;
     let stack = LayerStack::plain(&context.path).map_err(tree_cause)?;
     let ignore = ignore_of(context)?;
-    let mut options = Options::new(now());
+    let mut options = Options::new(Time::now());
     options.parents = true;
     let source = Source { stack: &stack, ignore: ignore.as_ref(), owner: Some(ROOT) };
     let item = Item::Path { source, pattern: path, unpack: false };
@@ -257,7 +258,7 @@ pub(super) fn lay_out_context(context: &ContextTree, path: &str, place: &Path) -
 pub(super) fn fill(directory: &Path, tree: &LayerStack, path: &str) -> Result<(), TreeError> {
     let source = Source { stack: tree, ignore: None, owner: None };
     let item = Item::Path { source, pattern: path, unpack: false };
-    copy::copy(directory, &LayerStack::empty(), &[item], "/", &Options::new(now()))?;
+    copy::copy(directory, &LayerStack::empty(), &[item], "/", &Options::new(Time::now()))?;
     let meta = match tree.metadata(Path::new(path))? {
         Some(meta) if meta.is_dir() => meta,
         _ => return Ok(()),

@@ -111,7 +111,7 @@ impl LocalHands<'_> {
             Some(Op::Copy(op)) => self.copy(task, op, writer.fs(), cancel),
             Some(Op::Workdir(op)) => {
                 let below = self.below(task)?;
-                crate::tree::workdir::workdir(writer.fs(), &below, op, now()).map_err(tree_cause)?;
+                crate::tree::workdir::workdir(writer.fs(), &below, op, Time::now()).map_err(tree_cause)?;
                 measure(writer.fs())
             }
             None => Ok(LayerMeta::default()),
@@ -138,10 +138,4 @@ pub(crate) fn tree_cause(error: TreeError) -> Cause {
 pub(crate) fn measure(layer: &Path) -> Result<LayerMeta, Cause> {
     let size = crate::tree::size::of(&LayerStack::plain(layer).map_err(tree_cause)?).map_err(tree_cause)?;
     Ok(LayerMeta { size: size.bytes, entries: size.entries, diff_id: None })
-}
-
-/// Returns the time for what is made.
-pub(crate) fn now() -> Time {
-    let now = jiff::Timestamp::now();
-    Time { seconds: now.as_second(), nanos: u32::try_from(now.subsec_nanosecond()).unwrap_or(0) }
 }

@@ -10,7 +10,8 @@ use slipway_store::{LayerId, LayerMeta, Store};
 use tokio::runtime::Handle;
 
 use crate::fetch::{FetchError, git, url};
-use crate::local::{now, tree_cause};
+use crate::local::tree_cause;
+use crate::tree::Time;
 use crate::tree::copy::{Item, Options, copy};
 use crate::tree::source::Source as TreeSource;
 use crate::tree::{LayerStack, Owner};
@@ -211,7 +212,7 @@ pub(crate) fn unpack(archive: &Path, into: &Path) -> Result<(), String> {
     let folder = archive.parent().unwrap_or(Path::new("/"));
     let name = archive.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let stack = LayerStack::plain(folder).map_err(|error| tree_cause(error).to_string())?;
-    let mut options = Options::new(now());
+    let mut options = Options::new(Time::now());
     options.owner = Some(Owner::default());
     let source = TreeSource { stack: &stack, ignore: None, owner: Some(Owner::default()) };
     let item = Item::Path { source, pattern: &name, unpack: true };

@@ -11,8 +11,8 @@ use slipway_store::{LayerId, LayerMeta, Store};
 use super::plan::PlanPlaces;
 use crate::engine::Cause;
 use crate::fetch::git;
-use crate::local::now;
 use crate::plan::source::{self, Fetched, Source, SourceError};
+use crate::tree::Time;
 use crate::tree::copy::{Item, Options, copy};
 use crate::tree::source::Source as TreeSource;
 use crate::tree::{LayerStack, Owner, TreeError, content};
@@ -67,7 +67,7 @@ fn folder(store: &Store, path: &Path) -> Result<Fetched, SourceError> {
     if !store.hold_layer(&layer)? {
         let writer = store.layer_writer(&layer)?;
         let item = Item::Path { source, pattern: "/", unpack: false };
-        copy(writer.fs(), &LayerStack::empty(), &[item], "/", &Options::new(now())).map_err(failed)?;
+        copy(writer.fs(), &LayerStack::empty(), &[item], "/", &Options::new(Time::now())).map_err(failed)?;
         writer.commit(LayerMeta::default())?;
         store.hold_layer(&layer)?;
     }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::Files;
 use crate::engine::Cause;
-use crate::local::now;
+use crate::tree::Time;
 use crate::tree::copy::{Item, Options, copy};
 use crate::tree::source::Source;
 use crate::tree::{LayerStack, Owner, TreeError, layer};
@@ -27,7 +27,7 @@ pub(super) fn archive(trees: &[Files<'_>], out: Box<dyn Write + Send>, clamp: Op
 /// Copies all that the tree shows into a folder, as the caller's own files.
 pub(super) fn folder(stack: &LayerStack, path: &Path) -> io::Result<()> {
     fs::create_dir_all(path)?;
-    let mut options = Options::new(now());
+    let mut options = Options::new(Time::now());
     options.owner =
         Some(Owner { uid: rustix::process::geteuid().as_raw(), gid: rustix::process::getegid().as_raw() });
     let source = Source { stack, ignore: None, owner: None };
