@@ -11,13 +11,14 @@ use slipway_executor::fetch::{FetchError, git, trust};
 use slipway_executor::local::lent::Lent;
 use slipway_executor::pod::agent;
 use slipway_executor::pod::conduct::{ConductPlaces, conduct as conduct_build, planned};
+use slipway_executor::pod::early;
 use slipway_executor::pod::plan::{PlanPlaces, plan as plan_build};
-use slipway_executor::pod::reports::stage_pod_report;
+use slipway_executor::pod::reports::{kept, stage_pod_report};
 use slipway_executor::pod::wire::{self, PlanFile};
 use slipway_executor::pod::worker::{Ended, Worker};
 use slipway_executor::room::make_room;
 use slipway_protocol::message::{Message, encode};
-use slipway_protocol::paths::{self, EXIT_CANCELLED, EXIT_FAILED};
+use slipway_protocol::paths::{self, CONDUCT_CONTAINER, EXIT_CANCELLED, EXIT_FAILED, PLAN_CONTAINER};
 use slipway_protocol::report::{BuildReport, Failure, PlanReport, PollReport, StagePodReport, StageReport};
 use slipway_protocol::request::{BuildRequest, RegistrySettings};
 use slipway_registry::{Registry, Settings};
@@ -239,8 +240,15 @@ pub(crate) fn plan(args: &RequestArgs) -> anyhow::Result<ExitCode> {
         ));
     }
     report.warnings.iter().for_each(|warning| log::say(&format!("warning: {warning}")));
-    if report.failure.is_none() && report.stages.iter().all(|stage| stage.pod.is_none()) {
-        // Nothing is to be run: the next container and whoever waits for it would only take time.
+    // Where nothing is to be run, or the operator knows already what is, the next container would only take time: a kubelet needs
+    // about a second to see that one ended and to start another. In one pod it brings the container for the stages with it.
+    let nothing_to_run = report.stages.iter().all(|stage| stage.pod.is_none());
+    let goes_on = report.failure.is_none()
+        && (nothing_to_run || (!request.one_pod && early::tell(runtime.handle(), PLAN_CONTAINER, &report)));
+    if report.failure.is_none() && !goes_on {
+        log::say("planned; the container `conduct` goes on");
+    }
+    if goes_on {
         let cancel = Cancel::new();
         cancel_on_termination(&runtime, &cancel);
         let places =
@@ -254,8 +262,15 @@ pub(crate) fn plan(args: &RequestArgs) -> anyhow::Result<ExitCode> {
         }
     }
     leave(&report);
-    let failed = report.done.as_ref().and_then(|done| done.failure.as_ref());
-    Ok(ended(report.failure.as_ref().or(failed)))
+    let done = report.done.as_deref();
+    let failed = report.failure.as_ref().or(done.and_then(|done| done.failure.as_ref()));
+    match done {
+        Some(_) if failed.is_some() => {}
+        Some(_) if nothing_to_run => drop(early::tell(runtime.handle(), PLAN_CONTAINER, &report)),
+        Some(done) => drop(early::tell(runtime.handle(), CONDUCT_CONTAINER, done)),
+        None => {}
+    }
+    Ok(ended(failed))
 }
 
 /// Returns where the report of a build lies that `plan` has done.
@@ -308,6 +323,9 @@ pub(crate) fn conduct(args: &RequestArgs) -> anyhow::Result<ExitCode> {
     let report = store.settle_beside(|| conduct_build(&places, &request, &cancel));
     say_images(&report);
     leave(&report);
+    if report.failure.is_none() {
+        early::tell(runtime.handle(), CONDUCT_CONTAINER, &report);
+    }
     Ok(ended(report.failure.as_ref()))
 }
 
@@ -361,6 +379,7 @@ pub(crate) fn stage(args: &StageArgs) -> anyhow::Result<ExitCode> {
         mounts: args.mounts.clone(),
         lent: Lent { folder: Some(args.secrets.clone()), agents: agents.sockets.clone(), ..Lent::default() },
         sandbox: &*sandbox,
+        kept: kept(&choice),
         events: Arc::new(log),
         remotes: runtime.handle().clone(),
         failures: std::sync::Mutex::default(),
@@ -386,7 +405,7 @@ pub(crate) fn stage(args: &StageArgs) -> anyhow::Result<ExitCode> {
         Ended::Done(end) => end,
         Ended::Cancelled => wire::End::default(),
     };
-    let report = stage_pod_report(&plan, &end, &failures, &choice);
+    let report = stage_pod_report(&plan, &end, &failures, &kept(&choice));
     leave(&report);
     let failure = report.stages.iter().find_map(|stage| stage.failure.as_ref());
     if failure.is_none() && cancelled {

@@ -5,6 +5,7 @@
 
 pub mod apply;
 pub mod controller;
+pub mod intake;
 pub mod metrics;
 pub mod objects;
 pub mod observe;

@@ -1,7 +1,7 @@
 //! `slipway-operator`: flags, logs, leadership; the work is in the library.
 
 use std::io::{IsTerminal, Write};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,6 +10,7 @@ use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use kube::Client;
 use kube_lease_manager::LeaseManagerBuilder;
+use slipway_operator::intake::Intake;
 use slipway_operator::metrics::Metrics;
 use slipway_operator::server::{Health, serve};
 use slipway_operator::settings::Settings;
@@ -30,6 +31,12 @@ struct Args {
     /// Where /metrics, /healthz and /readyz are served.
     #[arg(long, env = "SLIPWAY_LISTEN", default_value = "0.0.0.0:8080")]
     listen: SocketAddr,
+    /// Where build pods report, on this replica's address.
+    #[arg(long, env = "SLIPWAY_REPORTS_LISTEN", default_value = "0.0.0.0:8081")]
+    reports_listen: SocketAddr,
+    /// This replica's address in the cluster; without it, build pods are heard of by their kubelets only.
+    #[arg(long, env = "SLIPWAY_POD_IP")]
+    pod_ip: Option<IpAddr>,
     /// The namespace of the lease that decides who leads; without it this replica leads at once.
     #[arg(long, env = "SLIPWAY_LEASE_NAMESPACE")]
     lease_namespace: Option<String>,
@@ -72,7 +79,9 @@ async fn main() -> anyhow::Result<()> {
         let say = |line: &str| drop(writeln!(std::io::stdout(), "{line}"));
         return Ok(trial::run(client, order, say).await?);
     }
-    let settings = args.settings.as_deref().map(Settings::read).transpose()?.unwrap_or_default();
+    let mut settings = args.settings.as_deref().map(Settings::read).transpose()?.unwrap_or_default();
+    let reached = args.pod_ip.map(|ip| SocketAddr::new(ip, args.reports_listen.port()));
+    settings.reports = reached.map(|address| format!("http://{address}"));
     let metrics = Arc::new(Metrics::default());
     let health = server::Health { metrics: metrics.clone(), ready: Arc::new(AtomicBool::new(false)) };
     let serving = tokio::spawn(serve(args.listen, Health { ..health.clone() }));
@@ -88,6 +97,13 @@ async fn main() -> anyhow::Result<()> {
         env!("CARGO_PKG_VERSION")
     );
 
+    let intake = Intake::new(client.clone(), metrics.clone());
+    let taking = async move {
+        match reached {
+            Some(_) => intake.serve(args.reports_listen).await,
+            None => std::future::pending().await,
+        }
+    };
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let stop = async move {
@@ -95,6 +111,7 @@ async fn main() -> anyhow::Result<()> {
     };
     tokio::select! {
         result = lead(client, args.lease_namespace, args.namespaces, settings, metrics, stop) => result,
+        taken = taking => taken.context("failed to take the reports of build pods"),
         served = serving => served?.context("failed to serve metrics and health"),
     }
 }

@@ -31,6 +31,11 @@ struct Poll {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Report {
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Phase {
     phase: &'static str,
 }
@@ -68,6 +73,7 @@ pub struct Metrics {
     pushes: Family<Namespaced, Counter>,
     registry_retries: Family<Namespaced, Counter>,
     polls: Family<Poll, Counter>,
+    reports: Family<Report, Counter>,
     reconcile: Histogram,
     errors: Family<Step, Counter>,
 }
@@ -98,6 +104,7 @@ impl Default for Metrics {
             pushes: Family::default(),
             registry_retries: Family::default(),
             polls: Family::default(),
+            reports: Family::default(),
             reconcile: Histogram::new(exponential_buckets(0.001, 2.0, 14)),
             errors: Family::default(),
             registry: Registry::default(),
@@ -164,6 +171,11 @@ impl Default for Metrics {
             metrics.registry_retries.clone(),
         );
         r.register("source_polls", "Looks at git sources, by result", metrics.polls.clone());
+        r.register(
+            "pod_reports",
+            "Reports of build pods that came before their kubelet's: taken, refused, or failed to be checked",
+            metrics.reports.clone(),
+        );
         r.register_with_unit(
             "reconcile_duration",
             "Time of a reconcile",
@@ -189,6 +201,10 @@ impl Metrics {
 
     pub(crate) fn failed(&self, step: &'static str) {
         self.errors.get_or_create(&Step { step }).inc();
+    }
+
+    pub(crate) fn reported(&self, result: &'static str) {
+        self.reports.get_or_create(&Report { result }).inc();
     }
 
     pub(crate) fn queue(&self, waiting: usize) {
@@ -320,6 +336,7 @@ impl Metrics {
         let _ = self.pushes.get_or_create(&own);
         let _ = self.registry_retries.get_or_create(&own);
         let _ = self.polls.get_or_create(&Poll { namespace: String::new(), result: "" });
+        let _ = self.reports.get_or_create(&Report { result: "" });
         let _ = self.errors.get_or_create(&Step { step: "" });
     }
 }
@@ -339,6 +356,6 @@ mod tests {
         ] {
             assert!(text.contains(expected), "{expected} in\n{text}");
         }
-        assert_eq!(text.matches("\n| `slipway_").count(), 16, "{text}");
+        assert_eq!(text.matches("\n| `slipway_").count(), 17, "{text}");
     }
 }

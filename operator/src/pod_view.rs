@@ -8,6 +8,7 @@ use slipway_protocol::report::{BuildReport, PlanReport, PollReport, StagePodRepo
 
 use crate::objects::labels;
 
+mod early;
 #[cfg(test)]
 mod tests;
 
@@ -78,10 +79,12 @@ pub struct PodView {
     pub user_namespace: bool,
     /// The containers with a memory limit of their own.
     pub memory_limited: Vec<String>,
-    /// The init container of a build pod.
+    /// The planning of a build pod.
     pub plan: Progress<PlanReport>,
-    /// The main container of a build pod.
+    /// What follows it in a build pod.
     pub conduct: Progress<BuildReport>,
+    /// The container that does this: the main one, or that which has planned.
+    pub conductor: &'static str,
     /// True for a build pod whose stages run in a container of its own.
     pub one: bool,
     /// The container that runs stages: of a stage pod, or of a build pod that is all in one.
@@ -137,7 +140,7 @@ impl PodView {
         let stage_ended = stage.as_ref().and_then(|stage| times(stage).1);
         let one = role == Role::Build
             && pod.spec.iter().flat_map(|s| &s.containers).any(|c| c.name == paths::STAGE_CONTAINER);
-        Some(Self {
+        let mut view = Self {
             name: meta.name.clone().unwrap_or_default(),
             role,
             run: label(labels::RUN)?.parse().ok()?,
@@ -156,11 +159,26 @@ impl PodView {
             memory_limited: memory_limited(pod),
             plan: progress(find(&init, paths::PLAN_CONTAINER).as_ref()),
             conduct: progress(conduct.as_ref()),
+            conductor: paths::CONDUCT_CONTAINER,
             one,
             stage: progress(stage.as_ref()),
             stage_ended,
             poll: progress(poll.as_ref()),
-        })
+        };
+        if role == Role::Build {
+            early::amend(&mut view, pod, find(&init, paths::PLAN_CONTAINER).as_ref());
+        }
+        Some(view)
+    }
+}
+
+impl PodView {
+    /// Returns the report of a build pod that has built.
+    pub fn built(&self) -> Option<&BuildReport> {
+        match &self.conduct {
+            Progress::Ended(End { exit_code: 0, report: Ok(report), .. }) => Some(report),
+            _ => None,
+        }
     }
 }
 

@@ -41,6 +41,9 @@ pub struct Settings {
     pub stage_pods: PodDefaults,
     /// The log filter of the pods.
     pub log: String,
+    /// Where build pods reach this replica, as `http://address:port`; none where it takes no reports. Not of the file.
+    #[serde(skip)]
+    pub reports: Option<String>,
 }
 
 /// What the pods of a kind get; where a build says something itself, that counts.
@@ -97,6 +100,7 @@ impl Default for Settings {
             build_pods: PodDefaults::small(),
             stage_pods: PodDefaults::small(),
             log: "info".into(),
+            reports: None,
         }
     }
 }

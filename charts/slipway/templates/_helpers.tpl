@@ -71,7 +71,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
   verbs: [update]
 - apiGroups: [""]
   resources: [pods]
-  verbs: [get, list, watch, create, delete]
+  # What a build pod reports is written on it.
+  verbs: [get, list, watch, create, delete{{ if .Values.rbac.reviewTokens }}, patch{{ end }}]
 - apiGroups: [""]
   resources: [configmaps]
   verbs: [get, list, create, delete]

@@ -1,5 +1,6 @@
 //! What operator and executor say to each other, and where files lie. Pure.
 
+pub mod early;
 pub mod message;
 pub mod paths;
 pub mod report;

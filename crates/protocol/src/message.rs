@@ -41,14 +41,19 @@ pub enum MessageError {
 
 /// Writes a report in at most [`TERMINATION_LIMIT`] bytes, leaving out what does not fit.
 pub fn encode<M: Message>(message: &M) -> String {
+    encode_within(message, TERMINATION_LIMIT)
+}
+
+/// Writes a report in at most so many bytes, leaving out what does not fit.
+pub fn encode_within<M: Message>(message: &M, limit: usize) -> String {
     let mut message = message.clone();
     loop {
         let json = serde_json::to_string(&message).unwrap_or_else(|_| "{}".into());
-        if json.len() <= TERMINATION_LIMIT {
+        if json.len() <= limit {
             return json;
         }
         let packed = format!("{COMPRESSED}{}", BASE64.encode(compress(json.as_bytes())));
-        if packed.len() <= TERMINATION_LIMIT {
+        if packed.len() <= limit {
             return packed;
         }
         if !message.shorten() {
@@ -89,7 +94,15 @@ impl Message for PlanReport {
             return true;
         }
         let longest = self.stages.iter_mut().max_by_key(|stage| stage.why.len());
-        longest.is_some_and(|stage| halve(&mut stage.why, 0))
+        if longest.is_some_and(|stage| halve(&mut stage.why, 0)) {
+            return true;
+        }
+        // Of a build that is done, its result says more than what was planned.
+        let many = self.done.is_some() && !self.stages.is_empty();
+        if many {
+            self.stages.clear();
+        }
+        many
     }
 }
 
@@ -107,6 +120,10 @@ impl Message for StagePodReport {
 
 impl Message for BuildReport {
     fn shorten(&mut self) -> bool {
+        // The stage pods say the same themselves, a little later.
+        if self.pods.pop_last().is_some() {
+            return true;
+        }
         if self.failure.as_mut().is_some_and(shorten_failure) || shorten_stages(&mut self.stages) {
             return true;
         }
@@ -178,6 +195,25 @@ mod tests {
         assert!(text.len() <= TERMINATION_LIMIT);
         let read = decode::<BuildReport>(&text).expect("readable").failure.expect("a failure");
         assert!(read.tail.ends_with("the end") && read.reason == "RunFailed");
+    }
+
+    #[test]
+    fn what_stage_pods_say_themselves_goes_first() {
+        let words = |number: u32| {
+            let reason = slipway_oci::Digest::of(number.to_string()).to_string().repeat(8);
+            let report = StagePodReport { isolation_reason: reason, ..StagePodReport::default() };
+            (number, report)
+        };
+        let failure = Failure { message: "kept".into(), ..Failure::default() };
+        let report = BuildReport {
+            pods: (0..64).map(words).collect(),
+            failure: Some(failure.clone()),
+            ..BuildReport::default()
+        };
+        let read = decode::<BuildReport>(&encode(&report)).expect("readable");
+        assert!(read.pods.len() < 64 && read.failure == Some(failure), "{}", read.pods.len());
+        let all = decode::<BuildReport>(&encode_within(&report, 128 << 10)).expect("readable");
+        assert_eq!(all, report);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What pods tell the operator: termination messages, at most 4 KiB, so names are short and lists are compact.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// The result of the `plan` container.
@@ -131,6 +133,9 @@ pub struct BuildReport {
     pub store_free: u64,
     /// Retries of registry requests.
     pub retries: u32,
+    /// What the stage pods that ran something will say, by their numbers: nobody needs to wait for it.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub pods: BTreeMap<u32, StagePodReport>,
     /// Why it failed.
     pub failure: Option<Failure>,
 }

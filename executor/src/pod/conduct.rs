@@ -175,6 +175,7 @@ fn try_conduct(
     if outcome.cancelled {
         return Err(fail("Cancelled", "the build was stopped", false));
     }
+    report.pods = hands.last_words();
     let began = Instant::now();
     let parts = Parts { graph, store, images: &images, forms: &forms };
     let events = &places.events;

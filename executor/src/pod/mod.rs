@@ -3,6 +3,7 @@
 pub mod agent;
 mod caches;
 pub mod conduct;
+pub mod early;
 pub mod packing;
 pub mod plan;
 pub mod remote;

@@ -16,11 +16,12 @@ use slipway_graph::ir::{Op, StageId};
 use slipway_graph::key::Tree;
 use slipway_oci::Digest;
 use slipway_protocol::paths::{self, DONE_FILE, STEP_FILES};
+use slipway_protocol::report::StagePodReport;
 use slipway_sandbox::Cancel;
 use slipway_store::{LayerId, LayerMeta};
 
-use super::reports::stage_report;
-use super::wire::{self, Answer, End, Order, PlanFile, WireCause};
+use super::reports::{stage_pod_report, stage_report};
+use super::wire::{self, Answer, End, Kept, Order, PlanFile, WireCause};
 use crate::engine::{Cause, Chain, Hands, Made, Permits, StageOutcome, Task};
 use crate::local::{LocalHands, tree_cause};
 use crate::tree::inspect::inspect;
@@ -30,6 +31,9 @@ const POLL: Duration = Duration::from_millis(15);
 
 /// The most bytes of an answer.
 const ANSWER_LIMIT: u64 = 1 << 20;
+
+/// The most characters that a stage pod may say of how it keeps commands in.
+const KEPT_LIMIT: usize = 400;
 
 /// Works through stage pods.
 pub struct RemoteHands<'a> {
@@ -45,6 +49,8 @@ pub struct RemoteHands<'a> {
 struct PodState {
     open: BTreeSet<usize>,
     end: End,
+    /// How it keeps commands in, once it has run one.
+    kept: Option<Kept>,
     /// It was told that it is over.
     told: bool,
 }
@@ -76,6 +82,24 @@ impl<'a> RemoteHands<'a> {
         for (pod, state) in pods.iter().filter(|(_, state)| !state.told) {
             self.write_end(*pod, &state.end);
         }
+    }
+
+    /// Returns what the stage pods that ran something say at their end, before they do.
+    pub fn last_words(&self) -> BTreeMap<u32, StagePodReport> {
+        let pods = self.pods.lock().unwrap_or_else(PoisonError::into_inner);
+        let words = pods.iter().filter_map(|(pod, state)| {
+            let kept = state.kept.as_ref()?;
+            Some((*pod, stage_pod_report(self.plan, &state.end, &BTreeMap::new(), kept)))
+        });
+        words.collect()
+    }
+
+    /// Keeps how a pod keeps commands in. A stage pod's answer is as hostile here as elsewhere, and people read this.
+    fn heard(&self, pod: u32, said: &Kept) {
+        let short = |text: &str| text.chars().take(KEPT_LIMIT).collect();
+        let kept = Kept { way: short(&said.way), reason: short(&said.reason) };
+        let mut pods = self.pods.lock().unwrap_or_else(PoisonError::into_inner);
+        pods.entry(pod).or_default().kept = Some(kept);
     }
 
     fn write_end(&self, pod: u32, end: &End) {
@@ -126,6 +150,7 @@ impl<'a> RemoteHands<'a> {
             if let Some((step, answer)) =
                 look(&outbox, &place, &wanted).map_err(|error| fault("read an outbox", &error))?
             {
+                self.heard(pod, &answer.isolation);
                 return match answer.failure {
                     // Nobody but `conduct` stops a build: with this as the cause, a step would fail without a failure.
                     Some(WireCause::Cancelled) => {

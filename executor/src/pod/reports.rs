@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use slipway_protocol::report::{Failure, StagePodReport, StageReport};
 use slipway_sandbox::{Choice, Way};
 
-use super::wire::{End, PlanFile};
+use super::wire::{End, Kept, PlanFile};
 use crate::engine::{Failed, StageOutcome, StepState};
 
 /// Returns the report of a stage.
@@ -43,7 +43,7 @@ pub fn stage_pod_report(
     plan: &PlanFile,
     end: &End,
     failures: &BTreeMap<usize, Failure>,
-    choice: &Choice,
+    kept: &Kept,
 ) -> StagePodReport {
     let mut stages = end.stages.clone();
     for (stage, failure) in failures {
@@ -55,11 +55,16 @@ pub fn stage_pod_report(
             }
         }
     }
-    let isolation = match choice.way {
+    StagePodReport { stages, isolation: kept.way.clone(), isolation_reason: kept.reason.clone() }
+}
+
+/// Returns how commands are kept in, in the words of reports.
+pub fn kept(choice: &Choice) -> Kept {
+    let way = match choice.way {
         Way::Granted => "Overlay (granted)",
         Way::Nested => "Overlay (nested)",
         Way::Container => "Root (container)",
         Way::Root => "Root (chroot)",
     };
-    StagePodReport { stages, isolation: isolation.to_owned(), isolation_reason: choice.reason.clone() }
+    Kept { way: way.to_owned(), reason: choice.reason.clone() }
 }

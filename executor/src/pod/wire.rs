@@ -84,8 +84,21 @@ pub struct Answer {
     pub size: u64,
     /// How many files, folders and whiteouts it has.
     pub entries: u64,
+    /// How its pod keeps commands in.
+    #[serde(default)]
+    pub isolation: Kept,
     /// Why it failed.
     pub failure: Option<WireCause>,
+}
+
+/// How a stage pod keeps commands in, in the words of its report.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Kept {
+    /// The way.
+    pub way: String,
+    /// Why it was taken.
+    pub reason: String,
 }
 
 /// A [`Cause`] as it crosses.

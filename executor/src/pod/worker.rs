@@ -14,7 +14,7 @@ use slipway_sandbox::{Cancel, Sandbox};
 use slipway_store::{LayerId, Mounts, Store};
 
 use super::reports;
-use super::wire::{self, Answer, End, Order, PlanFile};
+use super::wire::{self, Answer, End, Kept, Order, PlanFile};
 use crate::engine::{Cause, Chain, Failed, Permits, Task};
 use crate::event::{Event, Events, StepAt};
 use crate::inputs::{ContextTree, Images, Inputs};
@@ -43,6 +43,8 @@ pub struct Worker<'a> {
     pub lent: Lent,
     /// Runs commands.
     pub sandbox: &'a dyn Sandbox,
+    /// How it keeps them in.
+    pub kept: Kept,
     /// Who hears the output.
     pub events: Events,
     /// For what needs the network.
@@ -124,14 +126,15 @@ impl Worker<'_> {
         }
         fs::create_dir_all(place.join(STEP_FILES))?;
         fs::create_dir_all(place.join("work"))?;
+        let isolation = self.kept.clone();
         let answer = match self.run(plan, order, &place, cancel) {
-            Ok((size, entries)) => Answer { size, entries, failure: None },
+            Ok((size, entries)) => Answer { size, entries, isolation, failure: None },
             // Being stopped is no answer: the pod that takes this one's place carries the order out.
             Err(Cause::Cancelled) => return Ok(()),
             Err(cause) => {
                 // Nobody wants what a failed step made, and on a full volume it has the room that the answer needs.
                 let _ = fs::remove_dir_all(place.join(STEP_FILES));
-                Answer { size: 0, entries: 0, failure: Some(cause.into()) }
+                Answer { size: 0, entries: 0, isolation, failure: Some(cause.into()) }
             }
         };
         let _ = fs::remove_dir_all(place.join("work"));

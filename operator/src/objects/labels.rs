@@ -23,6 +23,11 @@ pub const POD: &str = "slipway.dev/pod";
 /// The claim that the pod uses: pods of one claim stay on one node where the claim asks for that.
 pub const CLAIM: &str = "slipway.dev/claim";
 
+/// Returns the annotation with what a container of a build pod said before its kubelet did.
+pub fn report(container: &str) -> String {
+    format!("slipway.dev/report.{container}")
+}
+
 /// Returns a label selector for all pods that the operator makes.
 pub fn managed_selector() -> String {
     format!("{MANAGED_BY}={MANAGER}")

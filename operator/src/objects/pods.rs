@@ -18,7 +18,7 @@ use slipway_protocol::paths;
 use slipway_protocol::report::PlannedStage;
 
 use super::isolation::{self, Level, Rung};
-use super::{labels, names, request};
+use super::{identity, labels, names, request};
 use crate::observe::Facts;
 use crate::plan::Attempt;
 use crate::settings::{PodDefaults, Settings};
@@ -36,6 +36,9 @@ pub struct Blueprint<'a> {
     /// Which try.
     pub attempt: Attempt,
 }
+
+/// Whose log `kubectl logs` shows.
+const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
 
 const STORE: &str = "store";
 const SCRATCH: &str = "scratch";
@@ -68,7 +71,12 @@ impl Blueprint<'_> {
             mount(SCRATCH, paths::SCRATCH),
             VolumeMount { read_only: Some(true), ..mount("request", paths::REQUEST_DIR) },
         ];
-        for (volume, at) in self.credentials().into_iter().chain(self.source_volume()) {
+        let mut env = self.container().env.unwrap_or_default();
+        let identity = self.settings.reports.as_ref().map(|operator| {
+            env.push(identity::address(operator));
+            identity::volume()
+        });
+        for (volume, at) in self.credentials().into_iter().chain(self.source_volume()).chain(identity) {
             mounts.push(VolumeMount { read_only: Some(true), ..mount(&volume.name, &at) });
             volumes.push(volume);
         }
@@ -82,6 +90,7 @@ impl Blueprint<'_> {
                 isolation::build_context()
             }),
             resources: Some(self.settings.build_pods.resources.clone()),
+            env: Some(env.clone()),
             ..self.container()
         };
         let mut containers = vec![container(paths::CONDUCT_CONTAINER, paths::conduct_args())];
@@ -108,7 +117,13 @@ impl Blueprint<'_> {
             security_context: plain.then(isolation::plain_pod_context),
             ..self.pod_spec(defaults, &BTreeMap::new(), &[])
         };
-        self.pod(name, "build", None, spec)
+        let mut pod = self.pod(name, "build", None, spec);
+        if together.is_none() && self.settings.reports.is_some() {
+            // Who has reported the plan goes on in the same container: its log is what people look for.
+            let annotations = pod.metadata.annotations.get_or_insert_default();
+            annotations.entry(DEFAULT_CONTAINER.into()).or_insert_with(|| paths::PLAN_CONTAINER.into());
+        }
+        pod
     }
 
     /// Makes the pod that asks a git server what a reference is now. It needs no rights at all.

@@ -5,7 +5,7 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use slipway_crds::quantity;
 use slipway_crds::status::{IsolationStatus, SourceStatus, StageStatus};
 use slipway_crds::validate::ValidBuild;
-use slipway_protocol::report::{PlanReport, StageReport};
+use slipway_protocol::report::{BuildReport, PlanReport, PlannedStage, StagePodReport, StageReport};
 
 use super::conditions::{self, reasons, types};
 use super::result::{self, failure};
@@ -87,8 +87,7 @@ pub(super) fn follow(inputs: &Inputs, valid: &ValidBuild, attempt: Attempt, plan
     count(plan);
     match &pod.conduct {
         Progress::Ended(End { exit_code: 0, report: Ok(report), .. }) => {
-            let talking = of_attempt(inputs.facts, attempt)
-                .any(|p| !p.over && (p.one || matches!(p.role, Role::Stage(_))));
+            let talking = last_words(inputs, attempt, report, plan);
             let since = pod.ended.map_or(0.0, |t| inputs.now.duration_since(t).as_secs_f64());
             if talking && since < LAST_WORDS {
                 plan.again_in(SignedDuration::from_millis(300));
@@ -99,11 +98,28 @@ pub(super) fn follow(inputs: &Inputs, valid: &ValidBuild, attempt: Attempt, plan
         }
         Progress::Ended(end) => {
             let failed = end.report.as_ref().ok().and_then(|r| r.failure.clone());
-            result::ended(inputs, valid, plan, pod, "conduct", &end.reason, end.exit_code, failed);
+            result::ended(inputs, valid, plan, pod, pod.conductor, &end.reason, end.exit_code, failed);
         }
         Progress::Stuck(..) => starting(inputs, valid, pod, &pod.conduct, plan),
         Progress::Waiting | Progress::Running => running(inputs, attempt, plan),
     }
+}
+
+/// Takes over what `conduct` says that stage pods will say. Returns whether others are yet to say something.
+fn last_words(inputs: &Inputs, attempt: Attempt, report: &BuildReport, plan: &mut Plan) -> bool {
+    let mut talking = false;
+    for pod in of_attempt(inputs.facts, attempt).filter(|pod| !pod.over) {
+        let number = match pod.role {
+            Role::Stage(number) => number,
+            Role::Build if pod.one => 0,
+            _ => continue,
+        };
+        match report.pods.get(&number) {
+            Some(said) => heard(inputs, number, pod, said, plan),
+            None => talking = true,
+        }
+    }
+    talking
 }
 
 /// Why a pod is lost, where it is.
@@ -152,11 +168,13 @@ fn cache_steps(plan: &Plan) -> i32 {
     plan.status.cache.as_ref().map_or(0, |c| c.steps)
 }
 
-/// What a stage pod says comes into the status.
+/// How a stage pod stands comes into the status.
 fn stage(inputs: &Inputs, number: u32, pod: &PodView, plan: &mut Plan) {
     let attempt = Attempt { run: pod.run, number: pod.attempt };
-    let Some(report) = plan_report(inputs.facts, attempt) else { return };
-    for planned in report.stages.iter().filter(|s| s.pod == Some(number)) {
+    if let Progress::Ended(End { report: Ok(report), .. }) = &pod.stage {
+        return heard(inputs, number, pod, report, plan);
+    }
+    for planned in stages_of(inputs.facts, attempt, number) {
         let Some(status) = plan.status.stages.iter_mut().find(|s| s.name == planned.name) else { continue };
         status.pod.clone_from(&pod.name);
         match &pod.stage {
@@ -164,22 +182,34 @@ fn stage(inputs: &Inputs, number: u32, pod: &PodView, plan: &mut Plan) {
                 status.state = "Running".into();
                 status.started = pod.started.map(Time);
             }
-            Progress::Ended(End { report: Ok(report), .. }) => {
-                if let Some(said) = report.stages.iter().find(|s| s.name == planned.name) {
-                    fill(status, said);
-                }
-            }
             Progress::Ended(_) => status.state = "Failed".into(),
             Progress::Waiting | Progress::Stuck(..) => {}
         }
     }
-    if let Progress::Ended(End { report: Ok(report), .. }) = &pod.stage
-        && !report.isolation.is_empty()
+}
+
+/// What a stage pod says comes into the status.
+fn heard(inputs: &Inputs, number: u32, pod: &PodView, report: &StagePodReport, plan: &mut Plan) {
+    let attempt = Attempt { run: pod.run, number: pod.attempt };
+    for planned in stages_of(inputs.facts, attempt, number) {
+        let Some(status) = plan.status.stages.iter_mut().find(|s| s.name == planned.name) else { continue };
+        status.pod.clone_from(&pod.name);
+        if let Some(said) = report.stages.iter().find(|s| s.name == planned.name) {
+            fill(status, said);
+        }
+    }
+    if !report.isolation.is_empty()
         && plan.status.isolation.as_ref().is_none_or(|i| i.reason != reasons::NO_USER_NAMESPACE)
     {
         plan.status.isolation =
             Some(IsolationStatus { way: report.isolation.clone(), reason: report.isolation_reason.clone() });
     }
+}
+
+/// Returns the stages that a pod runs.
+fn stages_of(facts: &Facts, attempt: Attempt, number: u32) -> impl Iterator<Item = &PlannedStage> {
+    let report = plan_report(facts, attempt);
+    report.into_iter().flat_map(|report| &report.stages).filter(move |stage| stage.pod == Some(number))
 }
 
 /// Writes a stage's report into its status.

@@ -8,7 +8,7 @@ use slipway_crds::validate::ValidBuild;
 use slipway_protocol::report::{BuildReport, Failure, ImageReport};
 
 use super::conditions::{self, reasons, types};
-use super::{Event, Inputs, Plan, clock, progress, stop_pods};
+use super::{Attempt, Event, Inputs, Plan, clock, progress, stop_pods};
 use crate::pod_view::{PodView, Role};
 
 /// A failure of which only the reason and a sentence are known.
@@ -264,20 +264,29 @@ fn finish(inputs: &Inputs, valid: &ValidBuild, plan: &mut Plan, result: &str, re
     status.history.retain(|old| old.run != entry.run);
     status.history.insert(0, entry);
     status.history.truncate(valid.history_limit);
-    // Stage pods that are still open say nothing more that counts. The build pod ends by itself, and keeps its log.
+    // Stage pods that are still open say nothing more that counts. The build pod ends by itself, as do those that ran
+    // something, and keep their logs.
     if result == "Succeeded" {
         plan.objects = super::Objects::default();
         let open: Vec<String> = inputs
             .facts
             .pods
             .iter()
-            .filter(|p| !p.over && !p.deleting && p.role != Role::Build)
+            .filter(|p| !p.over && !p.deleting && p.role != Role::Build && !leaves(inputs, p))
             .map(|p| p.name.clone())
             .collect();
         plan.delete_pods
             .extend(open.into_iter().filter(|name| !plan.delete_pods.contains(name)).collect::<Vec<_>>());
     }
     plan.requeue = Some(k8s_openapi::jiff::SignedDuration::from_secs_f64(valid.ttl + 0.5));
+}
+
+/// Tells whether a stage pod ends by itself: `conduct` has told it to, and has said what it will say.
+fn leaves(inputs: &Inputs, pod: &PodView) -> bool {
+    let Role::Stage(number) = pod.role else { return false };
+    let attempt = Attempt { run: pod.run, number: pod.attempt };
+    let build = progress::build_pod(inputs.facts, attempt);
+    build.and_then(PodView::built).is_some_and(|report| report.pods.contains_key(&number))
 }
 
 fn span(from: &Time, to: k8s_openapi::jiff::Timestamp) -> f64 {

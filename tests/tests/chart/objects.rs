@@ -90,7 +90,6 @@ fn rights_are_the_least_that_do() {
         "/secrets watch",
         "/secrets create",
         "/pods update",
-        "/pods patch",
         "/pods/exec create",
         "/configmaps update",
         "/persistentvolumeclaims delete",
@@ -106,7 +105,9 @@ fn rights_are_the_least_that_do() {
 #[test]
 fn single_namespaces_get_a_role_each_and_the_cluster_none() {
     let Some(chart) = chart() else { return };
-    let objects = chart.render("{watchNamespaces: [a, b], rbac: {readNamespaces: false, aggregate: false}}");
+    let objects = chart.render(
+        "{watchNamespaces: [a, b], rbac: {readNamespaces: false, reviewTokens: false, aggregate: false}}",
+    );
     assert_eq!(objects.all("ClusterRole").len(), 0);
     let places: Vec<&str> = objects
         .all("RoleBinding")
@@ -123,8 +124,35 @@ fn single_namespaces_get_a_role_each_and_the_cluster_none() {
     // With it, the level of just these namespaces can be read.
     let objects = chart.render("{watchNamespaces: [a, b]}");
     let role = objects.get("ClusterRole", "yard-slipway");
-    assert_eq!(role["rules"].as_array().unwrap().len(), 1);
+    assert_eq!(rights(role), ["/namespaces get", "authentication.k8s.io/tokenreviews create"]);
     assert_eq!(role["rules"][0]["resourceNames"], json!(["a", "b"]));
+}
+
+/// Without the right to know who reports, nobody is asked to.
+#[test]
+fn build_pods_report_where_the_operator_may_ask_who_they_are() {
+    let Some(chart) = chart() else { return };
+    for may in [true, false] {
+        let objects = chart.render(&format!(
+            "{{rbac: {{reviewTokens: {may}}}, networkPolicy: {{operator: {{enabled: true}}, builds: {{enabled: true, namespaces: [a]}}}}}}"
+        ));
+        let rights = rights(objects.get("ClusterRole", "yard-slipway"));
+        assert_eq!(rights.iter().any(|right| right == "authentication.k8s.io/tokenreviews create"), may);
+        let pod = &objects.get("Deployment", "yard-slipway")["spec"]["template"]["spec"]["containers"][0];
+        assert_eq!(pod["env"].to_string().contains("SLIPWAY_POD_IP"), may);
+        let port = pod["ports"].as_array().unwrap().iter().find(|port| port["name"] == "reports");
+        assert_eq!(port.map(|port| port["containerPort"] == 8081), may.then_some(true));
+        // Both ends are open, for build pods alone.
+        let ingress = objects.get("NetworkPolicy", "yard-slipway")["spec"]["ingress"].clone();
+        let reports = ingress.as_array().unwrap().iter().find(|rule| rule["ports"][0]["port"] == "reports");
+        let role =
+            reports.map(|rule| rule["from"][0]["podSelector"]["matchLabels"]["slipway.dev/role"].clone());
+        assert_eq!(role, may.then(|| json!("build")));
+        for (policy, open) in [("yard-slipway-build-pods", may), ("yard-slipway-stage-pods", false)] {
+            let egress = objects.get("NetworkPolicy", policy)["spec"]["egress"].to_string();
+            assert_eq!(egress.contains("8081"), open, "{policy}: {egress}");
+        }
+    }
 }
 
 /// What PodSecurity `restricted` asks of a pod.

@@ -6,6 +6,7 @@ mod archives;
 mod basics;
 mod caching;
 mod chaos;
+mod early;
 mod failures;
 mod gitops;
 mod isolation;

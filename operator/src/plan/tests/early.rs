@@ -1,0 +1,95 @@
+//! A build pod says itself that it has built, before the kubelets of its pods have seen them end.
+
+use super::world::World;
+use crate::objects::identity;
+use crate::pod_view::Progress;
+use crate::settings::Settings;
+
+fn running() -> World {
+    let mut world = World::simple();
+    world.step();
+    world.say_plan();
+    world.step();
+    for part in ["-deps", "-compile"] {
+        world.give_a_node(part);
+        world.pod(part).stage = Progress::Running;
+    }
+    world.pass(3);
+    world
+}
+
+#[test]
+fn nobody_waits_for_kubelets() {
+    let mut world = running();
+    world.say_built_early(&[(0, "deps"), (1, "compile")]);
+    let plan = world.step();
+    let status = world.status();
+    assert_eq!((status.phase.as_str(), status.progress.as_str()), ("Succeeded", "3/3"));
+    let deps = &status.stages[0];
+    assert_eq!(
+        (deps.state.as_str(), deps.seconds, deps.pod.as_str()),
+        ("Succeeded", Some(2.0), "shop-1-deps")
+    );
+    assert_eq!(status.isolation.unwrap().way, "Overlay (nested)");
+    assert!(
+        plan.delete_pods.is_empty(),
+        "they end by themselves and keep their logs: {:?}",
+        plan.delete_pods
+    );
+    // The kubelets follow, and nothing changes.
+    let before = world.status();
+    world.pass(1);
+    world.say_stage("-deps", "deps", None);
+    world.say_stage("-compile", "compile", None);
+    world.pod("-build").over = true;
+    world.step();
+    assert_eq!(world.status(), before);
+}
+
+#[test]
+fn who_ran_nothing_is_still_waited_for_and_then_removed() {
+    let mut world = running();
+    world.say_built_early(&[(0, "deps")]);
+    let plan = world.step();
+    assert_eq!(world.status().phase, "Running");
+    assert!(plan.requeue.is_some());
+    world.pass(6);
+    let plan = world.step();
+    assert_eq!(world.status().phase, "Succeeded");
+    assert_eq!(plan.delete_pods, ["shop-1-compile"]);
+}
+
+#[test]
+fn a_plan_that_is_heard_early_starts_the_stages() {
+    let mut world = World::simple();
+    world.step();
+    world.say_plan();
+    // Its kubelet has not started the next container.
+    world.pod("-build").conduct = Progress::Waiting;
+    assert_eq!(world.step().objects.pods.len(), 2);
+    assert_eq!(world.status().phase, "Running");
+}
+
+#[test]
+fn only_the_build_pod_can_say_who_it_is() {
+    let mut world = World::simple();
+    world.settings = Settings { reports: Some("http://192.0.2.7:8081".into()), ..Settings::default() };
+    let build = world.step().objects.pods.remove(0).spec.unwrap();
+    world.say_plan();
+    let stage = world.step().objects.pods.remove(0).spec.unwrap();
+    for container in build.init_containers.iter().flatten().chain(&build.containers) {
+        let env = container.env.as_ref().unwrap();
+        let address = env.iter().find(|one| one.name == "SLIPWAY_REPORTS").unwrap();
+        assert_eq!(address.value.as_deref(), Some("http://192.0.2.7:8081/v1/reports"));
+        let mount = |at: &&k8s_openapi::api::core::v1::VolumeMount| at.mount_path == "/slipway/identity";
+        assert_eq!(container.volume_mounts.iter().flatten().find(mount).unwrap().read_only, Some(true));
+    }
+    let (volume, _) = identity::volume();
+    assert!(build.volumes.as_ref().unwrap().contains(&volume));
+    let token = volume.projected.unwrap().sources.unwrap().remove(0).service_account_token.unwrap();
+    assert_eq!(token.audience.as_deref(), Some("slipway.dev/operator"));
+    // Stage pods run user code: they have neither the token nor the address.
+    assert!(stage.volumes.unwrap().iter().all(|volume| volume.projected.is_none()));
+    let env = stage.containers[0].env.clone().unwrap();
+    assert!(env.iter().all(|one| one.name != "SLIPWAY_REPORTS"));
+}
