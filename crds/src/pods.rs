@@ -51,7 +51,7 @@ pub struct PodSettings {
     /// Labels to add to the pods.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
-    /// Annotations to add to the pods.
+    /// Annotations to add to the pods; names below `slipway.dev/` are the operator's and left out.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
 }
@@ -64,14 +64,15 @@ pub struct PodsSpec {
     /// `Single` runs all of them in one.
     #[serde(default)]
     pub mode: PodsMode,
-    /// The most stage pods of a build.
+    /// The most stage pods of a build; stages beyond that share them. They start on one node where the claim is of one node, and each
+    /// takes it half a second of work.
     #[serde(default = "default_max")]
     #[schemars(range(min = 1, max = 100))]
     pub max: i32,
 }
 
 fn default_max() -> i32 {
-    16
+    8
 }
 
 impl Default for PodsSpec {

@@ -243,34 +243,42 @@ pub(crate) fn plan(args: &RequestArgs) -> anyhow::Result<ExitCode> {
     // Where nothing is to be run, or the operator knows already what is, the next container would only take time: a kubelet needs
     // about a second to see that one ended and to start another. In one pod it brings the container for the stages with it.
     let nothing_to_run = report.stages.iter().all(|stage| stage.pod.is_none());
-    let goes_on = report.failure.is_none()
-        && (nothing_to_run || (!request.one_pod && early::tell(runtime.handle(), PLAN_CONTAINER, &report)));
-    if report.failure.is_none() && !goes_on {
-        log::say("planned; the container `conduct` goes on");
-    }
-    if goes_on {
-        let cancel = Cancel::new();
-        cancel_on_termination(&runtime, &cancel);
-        let places =
-            ConductPlaces { store: &store, registry, remotes: runtime.handle().clone(), events: events() };
-        let done = store.settle_beside(|| conduct_build(&places, &request, &cancel));
-        say_images(&done);
-        match report_file(&store, &request).and_then(|file| Ok(wire::write(&file, &done)?)) {
-            Ok(()) => report.done = Some(Box::new(done)),
-            // The next container would not find it.
-            Err(error) => report.failure = Some(*store_failed(&error)),
+    let fine = report.failure.is_none();
+    let told = fine && !nothing_to_run && early::tell(runtime.handle(), PLAN_CONTAINER, &report);
+    let goes_on = fine && (nothing_to_run || (told && !request.one_pod && !early::hands_over()));
+    if !goes_on {
+        if fine {
+            log::say("planned; the container `conduct` goes on");
         }
+        leave(&report);
+        return Ok(ended(report.failure.as_ref()));
     }
+    let cancel = Cancel::new();
+    cancel_on_termination(&runtime, &cancel);
+    let places =
+        ConductPlaces { store: &store, registry, remotes: runtime.handle().clone(), events: events() };
+    let done = store.settle_beside(|| conduct_build(&places, &request, &cancel));
+    say_images(&done);
+    let failed = done.failure.clone();
+    if failed.is_none()
+        && let Err(error) = report_file(&store, &request).and_then(|file| Ok(wire::write(&file, &done)?))
+    {
+        // `conduct` finds everything in the cache instead.
+        tracing::warn!(error = format!("{error:#}"), "no room for the report that `conduct` would repeat");
+    }
+    if told {
+        // The operator has it; the last words have room for the result.
+        (report.stages, report.warnings) = (vec![], vec![]);
+    }
+    report.done = Some(Box::new(done));
     leave(&report);
-    let done = report.done.as_deref();
-    let failed = report.failure.as_ref().or(done.and_then(|done| done.failure.as_ref()));
-    match done {
-        Some(_) if failed.is_some() => {}
-        Some(_) if nothing_to_run => drop(early::tell(runtime.handle(), PLAN_CONTAINER, &report)),
-        Some(done) => drop(early::tell(runtime.handle(), CONDUCT_CONTAINER, done)),
-        None => {}
+    if failed.is_none() {
+        match report.done.as_deref() {
+            Some(done) if told => early::tell(runtime.handle(), CONDUCT_CONTAINER, done),
+            _ => early::tell(runtime.handle(), PLAN_CONTAINER, &report),
+        };
     }
-    Ok(ended(failed))
+    Ok(ended(failed.as_ref()))
 }
 
 /// Returns where the report of a build lies that `plan` has done.
@@ -304,7 +312,7 @@ pub(crate) fn conduct(args: &RequestArgs) -> anyhow::Result<ExitCode> {
     match report_file(&store, &request).and_then(|file| Ok(wire::read::<BuildReport>(&file)?)) {
         Ok(None) => {}
         Ok(Some(report)) => {
-            log::say("all was done while planning");
+            log::say("all is done already: see the log of the container `plan`");
             leave(&report);
             return Ok(ended(report.failure.as_ref()));
         }

@@ -6,15 +6,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::body::{Body, to_bytes};
+use axum::extract::State;
+use axum::http::{HeaderMap, Request, StatusCode, header};
 use axum::routing::post;
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, UserInfo};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Patch, PatchParams, PostParams};
-use kube::{Api, Client};
+use kube::{Api, Client, ResourceExt};
 use serde_json::json;
+use slipway_oci::Digest;
 use slipway_protocol::early::{AUDIENCE, Early, LIMIT, PATH};
 use slipway_protocol::paths::{CONDUCT_CONTAINER, PLAN_CONTAINER};
 use tokio::sync::Semaphore;
@@ -25,7 +26,7 @@ use crate::objects::labels;
 /// How many reports are taken at once: anybody may knock here, and each knock is a question to the API server.
 const AT_ONCE: usize = 16;
 
-/// How long the API server may take for a report. After that the kubelet has spoken anyway.
+/// How long a report may take. After that the kubelet has spoken anyway.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What the handler works with.
@@ -57,8 +58,10 @@ enum Refusal {
     NotValid,
     #[error("the token is not of a pod")]
     NotOfAPod,
-    #[error("the API server took too long")]
+    #[error("it took too long")]
     Late,
+    #[error("the pod does not keep its report: something in the cluster takes annotations away")]
+    NotKept,
     #[error("the API server refused")]
     Api(#[from] kube::Error),
 }
@@ -69,7 +72,7 @@ impl Refusal {
             Self::NoToken | Self::NotValid => StatusCode::UNAUTHORIZED,
             Self::NotUnderstood => StatusCode::BAD_REQUEST,
             Self::NotOfAPod => StatusCode::FORBIDDEN,
-            Self::Busy | Self::Late | Self::Api(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy | Self::Late | Self::NotKept | Self::Api(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 }
@@ -86,24 +89,27 @@ impl Intake {
     }
 
     fn router(self) -> Router {
-        // A report is JSON in JSON: quotes take a byte more each.
-        Router::new().route(PATH, post(answer)).layer(DefaultBodyLimit::max(2 * LIMIT)).with_state(self)
+        Router::new().route(PATH, post(answer)).with_state(self)
     }
 
-    async fn take(&self, headers: &HeaderMap, body: &[u8]) -> Result<(), Refusal> {
+    /// Takes a report; returns the digest of its text.
+    async fn take(&self, headers: &HeaderMap, body: Body) -> Result<Digest, Refusal> {
         let token = headers
             .get(header::AUTHORIZATION)
             .and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "))
             .ok_or(Refusal::NoToken)?;
-        let early: Early = serde_json::from_slice(body).map_err(|_| Refusal::NotUnderstood)?;
-        let known = [PLAN_CONTAINER, CONDUCT_CONTAINER].contains(&early.container.as_str());
-        if !known || early.report.len() > LIMIT {
-            return Err(Refusal::NotUnderstood);
-        }
         let _place = self.places.try_acquire().map_err(|_| Refusal::Busy)?;
         let work = async {
+            // A report is JSON in JSON: quotes take a byte more each.
+            let body = to_bytes(body, 2 * LIMIT).await.map_err(|_| Refusal::NotUnderstood)?;
+            let early: Early = serde_json::from_slice(&body).map_err(|_| Refusal::NotUnderstood)?;
+            let known = [PLAN_CONTAINER, CONDUCT_CONTAINER].contains(&early.container.as_str());
+            if !known || early.report.len() > LIMIT {
+                return Err(Refusal::NotUnderstood);
+            }
             let reporter = self.reporter(token).await?;
-            self.note(&reporter, &early).await
+            self.note(&reporter, &early).await?;
+            Ok(Digest::of(&early.report))
         };
         tokio::time::timeout(PATIENCE, work).await.map_err(|_| Refusal::Late)?
     }
@@ -125,12 +131,12 @@ impl Intake {
     /// Writes a report on the pod, where it is still the same pod.
     async fn note(&self, reporter: &Reporter, early: &Early) -> Result<(), Refusal> {
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), &reporter.namespace);
-        let patch = json!({"metadata": {
-            "uid": reporter.uid,
-            "annotations": {labels::report(&early.container): early.report},
-        }});
-        pods.patch_metadata(&reporter.pod, &PatchParams::default(), &Patch::Merge(patch)).await?;
-        Ok(())
+        let name = labels::report(&early.container);
+        let patch = json!({"metadata": {"uid": reporter.uid, "annotations": {&name: early.report}}});
+        let patched =
+            pods.patch_metadata(&reporter.pod, &PatchParams::default(), &Patch::Merge(patch)).await?;
+        let kept = patched.annotations().get(&name) == Some(&early.report);
+        if kept { Ok(()) } else { Err(Refusal::NotKept) }
     }
 }
 
@@ -147,18 +153,26 @@ impl Reporter {
     }
 }
 
-async fn answer(State(intake): State<Intake>, headers: HeaderMap, body: Bytes) -> (StatusCode, String) {
-    let Err(refusal) = intake.take(&headers, &body).await else {
-        intake.metrics.reported("taken");
-        return (StatusCode::NO_CONTENT, String::new());
+async fn answer(State(intake): State<Intake>, request: Request<Body>) -> (StatusCode, String) {
+    let (head, body) = request.into_parts();
+    let refusal = match intake.take(&head.headers, body).await {
+        Ok(digest) => {
+            intake.metrics.reported("taken");
+            return (StatusCode::OK, digest.to_string());
+        }
+        Err(refusal) => refusal,
     };
-    if refusal.status().is_server_error() {
-        intake.metrics.reported("failed");
-        let error = std::error::Error::source(&refusal).map(ToString::to_string);
-        tracing::warn!(error, "a report of a build pod is left to its kubelet: {refusal}");
-    } else {
-        intake.metrics.reported("refused");
-        tracing::debug!("a report is refused: {refusal}");
+    let error = std::error::Error::source(&refusal).map(ToString::to_string);
+    match &refusal {
+        Refusal::Api(_) | Refusal::NotKept | Refusal::Late => {
+            intake.metrics.reported("failed");
+            tracing::warn!(error, "a report of a build pod is left to its kubelet: {refusal}");
+        }
+        // Strangers may come here as often as they like.
+        _ => {
+            intake.metrics.reported("refused");
+            tracing::debug!("a report is refused: {refusal}");
+        }
     }
     (refusal.status(), format!("{refusal}\n"))
 }

@@ -31,9 +31,9 @@ struct Args {
     /// Where /metrics, /healthz and /readyz are served.
     #[arg(long, env = "SLIPWAY_LISTEN", default_value = "0.0.0.0:8080")]
     listen: SocketAddr,
-    /// Where build pods report, on this replica's address.
-    #[arg(long, env = "SLIPWAY_REPORTS_LISTEN", default_value = "0.0.0.0:8081")]
-    reports_listen: SocketAddr,
+    /// The port at which build pods report.
+    #[arg(long, env = "SLIPWAY_REPORTS_PORT", default_value_t = 8081)]
+    reports_port: u16,
     /// This replica's address in the cluster; without it, build pods are heard of by their kubelets only.
     #[arg(long, env = "SLIPWAY_POD_IP")]
     pod_ip: Option<IpAddr>,
@@ -80,7 +80,7 @@ async fn main() -> anyhow::Result<()> {
         return Ok(trial::run(client, order, say).await?);
     }
     let mut settings = args.settings.as_deref().map(Settings::read).transpose()?.unwrap_or_default();
-    let reached = args.pod_ip.map(|ip| SocketAddr::new(ip, args.reports_listen.port()));
+    let reached = args.pod_ip.map(|ip| SocketAddr::new(ip, args.reports_port));
     settings.reports = reached.map(|address| format!("http://{address}"));
     let metrics = Arc::new(Metrics::default());
     let health = server::Health { metrics: metrics.clone(), ready: Arc::new(AtomicBool::new(false)) };
@@ -100,7 +100,7 @@ async fn main() -> anyhow::Result<()> {
     let intake = Intake::new(client.clone(), metrics.clone());
     let taking = async move {
         match reached {
-            Some(_) => intake.serve(args.reports_listen).await,
+            Some(address) => intake.serve(address).await,
             None => std::future::pending().await,
         }
     };

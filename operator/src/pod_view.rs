@@ -146,9 +146,10 @@ impl PodView {
             run: label(labels::RUN)?.parse().ok()?,
             attempt: label(labels::ATTEMPT)?.parse().ok()?,
             deleting: meta.deletion_timestamp.is_some(),
-            // The pod's phase follows its container's end by a moment.
+            // The pod's phase follows its container's end by a moment, and after a bad end of the first there is no other.
             over: matches!(phase, "Succeeded" | "Failed")
-                || (ended.is_some() && (!one || stage_ended.is_some())),
+                || (ended.is_some() && (!one || stage_ended.is_some()))
+                || init.iter().any(failed),
             disrupted,
             unschedulable,
             scheduled,
@@ -191,6 +192,11 @@ fn memory_limited(pod: &Pod) -> Vec<String> {
         limits.contains_key("memory").then(|| container.name.clone())
     };
     containers.filter_map(limits).collect()
+}
+
+fn failed(status: &ContainerStatus) -> bool {
+    let terminated = status.state.as_ref().and_then(|state| state.terminated.as_ref());
+    terminated.is_some_and(|ended| ended.exit_code != 0)
 }
 
 fn times(status: &ContainerStatus) -> (Option<Timestamp>, Option<Timestamp>) {

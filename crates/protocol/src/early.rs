@@ -12,13 +12,16 @@ pub const AUDIENCE: &str = "slipway.dev/operator";
 /// The whole address for reports, in the environment of a build pod; without it there are none.
 pub const ADDRESS_ENV: &str = "SLIPWAY_REPORTS";
 
+/// Set where the container that planned is to leave the rest to the next one, even if it was heard.
+pub const HAND_OVER_ENV: &str = "SLIPWAY_HAND_OVER";
+
 /// The folder with the pod's token.
 pub const IDENTITY: &str = "/slipway/identity";
 
 /// The token in it.
 pub const TOKEN_FILE: &str = "token";
 
-/// Where in it the operator takes reports.
+/// Where in it the operator takes reports. It answers with the digest of the report's text, when that is kept.
 pub const PATH: &str = "/v1/reports";
 
 /// The most bytes of a report's text. A pod's annotations have 256 KiB in all.

@@ -66,7 +66,7 @@ pub const EXIT_CANCELLED: u8 = 3;
 
 /// The plan, in a build's folder.
 pub const PLAN_FILE: &str = "plan.json";
-/// The build's report, in a build's folder, where `plan` has done everything: `conduct` only repeats it.
+/// The build's report, in a build's folder, where the container that planned has built too: `conduct` only repeats it.
 pub const REPORT_FILE: &str = "report.json";
 /// Written by `conduct` when the build is over badly: stage pods stop.
 pub const CANCELLED_FILE: &str = "cancelled";

@@ -1,4 +1,5 @@
-//! What pods tell the operator: termination messages, at most 4 KiB, so names are short and lists are compact.
+//! What pods tell the operator: termination messages of at most 4 KiB, so names are short and lists are compact, and longer
+//! ones that build pods send themselves.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +27,7 @@ pub struct PlanReport {
     pub seconds: f64,
     /// Why there is no plan.
     pub failure: Option<Failure>,
-    /// The build's own report, where it needed no stage pod and was done at once.
+    /// The build's own report, where the container that planned went on and did it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub done: Option<Box<BuildReport>>,
 }

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use slipway_protocol::request::PodPacking;
 
 /// The most stage pods where nothing else is said.
-const DEFAULT_MAX: u32 = 16;
+const DEFAULT_MAX: u32 = 8;
 
 /// What is known of a stage.
 #[derive(Clone, Debug, Default)]

@@ -1,5 +1,6 @@
 use std::sync::Mutex;
 
+use axum::body::Bytes;
 use axum::extract::Path;
 use axum::routing::patch;
 use serde_json::Value;
@@ -39,8 +40,16 @@ async fn intake() -> (Intake, Arc<Mutex<Vec<Value>>>) {
             let status = json!({"kind": "Status", "status": "Failure", "reason": "NotFound", "message": "not found", "code": 404});
             return (StatusCode::NOT_FOUND, axum::Json(status));
         }
-        kept.lock().unwrap().push(serde_json::from_slice(&body).unwrap());
-        let object = json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": {"name": pod}});
+        let patch: Value = serde_json::from_slice(&body).unwrap();
+        let mut annotations = patch["metadata"]["annotations"].clone();
+        if annotations.to_string().contains("unwanted") {
+            annotations = json!({});
+        }
+        kept.lock().unwrap().push(patch);
+        let object = json!({
+            "apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata",
+            "metadata": {"name": pod, "annotations": annotations},
+        });
         (StatusCode::OK, axum::Json(object))
     };
     let server = Router::new()
@@ -57,13 +66,18 @@ fn intake_of(address: &str) -> Intake {
     Intake::new(client, Arc::default())
 }
 
-async fn status(intake: &Intake, token: &str, body: &str) -> u16 {
-    let mut headers = HeaderMap::new();
+async fn ask(intake: &Intake, token: &str, body: &str) -> (u16, String) {
+    let mut request = Request::builder();
     if !token.is_empty() {
-        headers.insert(header::AUTHORIZATION, format!("Bearer {token}").parse().unwrap());
+        request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
     }
-    let (status, _) = answer(State(intake.clone()), headers, body.to_owned().into()).await;
-    status.as_u16()
+    let request = request.body(Body::from(body.to_owned())).unwrap();
+    let (status, text) = answer(State(intake.clone()), request).await;
+    (status.as_u16(), text)
+}
+
+async fn status(intake: &Intake, token: &str, body: &str) -> u16 {
+    ask(intake, token, body).await.0
 }
 
 const REPORT: &str = r#"{"container": "plan", "report": "{}"}"#;
@@ -81,7 +95,8 @@ async fn a_pod_is_believed_what_it_says_of_itself_and_nobody_else() {
     let long = json!({"container": "plan", "report": "x".repeat(LIMIT + 1)}).to_string();
     assert_eq!(status(&intake, "of-the-pod", &long).await, 400);
     assert!(patches.lock().unwrap().is_empty());
-    assert_eq!(status(&intake, "of-the-pod", REPORT).await, 204);
+    // Whoever says that it took a report shows that it read it.
+    assert_eq!(ask(&intake, "of-the-pod", REPORT).await, (200, Digest::of("{}").to_string()));
     let expected = json!({"metadata": {"uid": "p1", "annotations": {"slipway.dev/report.plan": "{}"}}});
     assert_eq!(*patches.lock().unwrap(), [expected]);
     let text = intake.metrics.text().unwrap();
@@ -94,6 +109,9 @@ async fn a_pod_is_believed_what_it_says_of_itself_and_nobody_else() {
 async fn what_could_not_be_kept_is_not_taken() {
     let (intake, _) = intake().await;
     assert_eq!(status(&intake, "of-another", REPORT).await, 503);
+    // An admission webhook takes it away.
+    let unwanted = r#"{"container": "plan", "report": "unwanted"}"#;
+    assert_eq!(status(&intake, "of-the-pod", unwanted).await, 503);
     let nobody = intake_of("http://127.0.0.1:1");
     assert_eq!(status(&nobody, "of-the-pod", REPORT).await, 503);
     assert!(nobody.metrics.text().unwrap().contains(r#"{result="failed"} 1"#));
@@ -105,5 +123,5 @@ async fn a_crowd_does_not_reach_the_api_server() {
     let all = intake.places.clone().acquire_many_owned(u32::try_from(AT_ONCE).unwrap()).await.unwrap();
     assert_eq!(status(&intake, "of-the-pod", REPORT).await, 503);
     drop(all);
-    assert_eq!(status(&intake, "of-the-pod", REPORT).await, 204);
+    assert_eq!(status(&intake, "of-the-pod", REPORT).await, 200);
 }

@@ -10,6 +10,8 @@ use slipway_crds::ImageBuild;
 pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 /// The value of [`MANAGED_BY`], also the field manager of server-side apply.
 pub const MANAGER: &str = "slipway-operator";
+/// What all names of ours begin with.
+pub const DOMAIN: &str = "slipway.dev/";
 /// The resource's name.
 pub const BUILD: &str = "slipway.dev/build";
 /// The build's number.

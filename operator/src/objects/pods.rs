@@ -37,6 +37,9 @@ pub struct Blueprint<'a> {
     pub attempt: Attempt,
 }
 
+/// Seconds of a build that takes long.
+const LONG: f64 = 300.0;
+
 /// Whose log `kubectl logs` shows.
 const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
 
@@ -73,7 +76,7 @@ impl Blueprint<'_> {
         ];
         let mut env = self.container().env.unwrap_or_default();
         let identity = self.settings.reports.as_ref().map(|operator| {
-            env.push(identity::address(operator));
+            env.extend(identity::variables(operator, self.goes_on()));
             identity::volume()
         });
         for (volume, at) in self.credentials().into_iter().chain(self.source_volume()).chain(identity) {
@@ -118,12 +121,19 @@ impl Blueprint<'_> {
             ..self.pod_spec(defaults, &BTreeMap::new(), &[])
         };
         let mut pod = self.pod(name, "build", None, spec);
-        if together.is_none() && self.settings.reports.is_some() {
+        if together.is_none() && self.settings.reports.is_some() && self.goes_on() {
             // Who has reported the plan goes on in the same container: its log is what people look for.
             let annotations = pod.metadata.annotations.get_or_insert_default();
             annotations.entry(DEFAULT_CONTAINER.into()).or_insert_with(|| paths::PLAN_CONTAINER.into());
         }
         pod
+    }
+
+    /// Tells whether the container that plans may go on and conduct. While it does, its pod is `Pending` to whoever looks at it, and
+    /// alerts and cleaners look for pods that are so for long; a build that takes long does not notice the second that it saves.
+    fn goes_on(&self) -> bool {
+        let status = self.build.status.as_ref();
+        status.and_then(|status| status.history.first()).is_none_or(|last| last.seconds < LONG)
     }
 
     /// Makes the pod that asks a git server what a reference is now. It needs no rights at all.
@@ -269,6 +279,8 @@ impl Blueprint<'_> {
         let mut metadata = labels::owned(self.build, name, all);
         let mut annotations = defaults.annotations.clone();
         annotations.extend(self.valid.pod.annotations.clone());
+        // What stands below this name was said by a pod.
+        annotations.retain(|name, _| !name.starts_with(labels::DOMAIN));
         annotations.insert("cluster-autoscaler.kubernetes.io/safe-to-evict".into(), "false".into());
         metadata.annotations = Some(annotations);
         Pod { metadata, spec: Some(spec), status: None }

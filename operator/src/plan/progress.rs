@@ -47,7 +47,9 @@ pub(super) fn follow(inputs: &Inputs, valid: &ValidBuild, attempt: Attempt, plan
         plan.status.phase = "Planning".into();
         return conditions::waiting(plan, inputs, reasons::PROGRESSING, "the build pod is being made");
     };
-    if let Some(why) = lost(pod) {
+    // What was pushed stays pushed, whatever becomes of the pods.
+    let built = pod.built().is_some();
+    if let Some(why) = lost(pod).filter(|_| !built) {
         return result::retry(
             inputs,
             valid,
@@ -80,7 +82,7 @@ pub(super) fn follow(inputs: &Inputs, valid: &ValidBuild, attempt: Attempt, plan
             _ => continue,
         };
         stage(inputs, number, stage_pod, plan);
-        if trouble(inputs, valid, stage_pod, plan) {
+        if !built && trouble(inputs, valid, stage_pod, plan) {
             return;
         }
     }

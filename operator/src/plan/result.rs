@@ -281,9 +281,13 @@ fn finish(inputs: &Inputs, valid: &ValidBuild, plan: &mut Plan, result: &str, re
     plan.requeue = Some(k8s_openapi::jiff::SignedDuration::from_secs_f64(valid.ttl + 0.5));
 }
 
-/// Tells whether a stage pod ends by itself: `conduct` has told it to, and has said what it will say.
+/// Tells whether a stage pod ends by itself: `conduct` has told it to, and has said what it will say. One that was made again,
+/// and waits for a node, would start for nothing.
 fn leaves(inputs: &Inputs, pod: &PodView) -> bool {
     let Role::Stage(number) = pod.role else { return false };
+    if pod.scheduled.is_none() {
+        return false;
+    }
     let attempt = Attempt { run: pod.run, number: pod.attempt };
     let build = progress::build_pod(inputs.facts, attempt);
     build.and_then(PodView::built).is_some_and(|report| report.pods.contains_key(&number))

@@ -24,11 +24,14 @@ pub(super) fn amend(view: &mut PodView, pod: &Pod, planner: Option<&ContainerSta
                 conducts(view, Progress::Ended(conducted(end)), planner);
                 view.plan = ended(report);
             }
-            other => view.plan = other,
+            // The next container conducts. The kubelet has the same plan, perhaps shortened.
+            Progress::Ended(_) => view.plan = ended(report),
+            stuck @ Progress::Stuck(..) => view.plan = stuck,
         }
     }
+    // Said when all is pushed: whatever becomes of the container after it changes nothing.
     if let Some(report) = said::<BuildReport>(pod, CONDUCT_CONTAINER)
-        && matches!(view.conduct, Progress::Waiting | Progress::Running)
+        && view.built().is_none()
     {
         view.conduct = ended(report);
     }

@@ -99,6 +99,7 @@ fn a_bad_end_of_whoever_conducts_is_the_builds() {
         panic!("{:?}", view.conduct);
     };
     assert_eq!((report.retries, report.failure.as_ref()), (1, Some(&failure)));
+    assert!(view.over, "nothing follows in this pod, so nobody needs to remove it, and its log stays");
     // It had no room for its report.
     let full = PlanReport { failure: Some(failure.clone()), ..planned("late") };
     let view = pod(&terminated(1, &full), &waiting(), &said_plan());
@@ -120,7 +121,7 @@ fn who_only_planned_hands_over() {
     let view = pod(&terminated(0, &planned("late")), &running(), &said_plan());
     assert_eq!(
         (revision(&view), &view.conduct, view.conductor),
-        (Some("late"), &Progress::Running, "conduct")
+        (Some("early"), &Progress::Running, "conduct")
     );
 }
 
@@ -132,6 +133,9 @@ fn a_build_is_done_when_it_says_so() {
     // The kubelet's word goes before it.
     let all = PlanReport { done: Some(Box::new(built(7))), ..planned("late") };
     assert_eq!(retries(&pod(&terminated(0, &all), &waiting(), &said)), Some(7));
+    // Nor does it matter how the container ends after it.
+    let killed = json!({"terminated": {"exitCode": 137, "reason": "Error"}});
+    assert_eq!(retries(&pod(&killed, &waiting(), &said)), Some(2));
     let only = json!({"slipway.dev/report.conduct": message::encode(&built(2))});
     assert_eq!(retries(&pod(&terminated(0, &planned("late")), &running(), &only)), Some(2));
 }

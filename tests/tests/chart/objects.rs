@@ -137,7 +137,10 @@ fn build_pods_report_where_the_operator_may_ask_who_they_are() {
             "{{rbac: {{reviewTokens: {may}}}, networkPolicy: {{operator: {{enabled: true}}, builds: {{enabled: true, namespaces: [a]}}}}}}"
         ));
         let rights = rights(objects.get("ClusterRole", "yard-slipway"));
-        assert_eq!(rights.iter().any(|right| right == "authentication.k8s.io/tokenreviews create"), may);
+        // It writes on pods what they report, and nothing else.
+        for right in ["authentication.k8s.io/tokenreviews create", "/pods patch"] {
+            assert_eq!(rights.iter().any(|given| given == right), may, "{right}");
+        }
         let pod = &objects.get("Deployment", "yard-slipway")["spec"]["template"]["spec"]["containers"][0];
         assert_eq!(pod["env"].to_string().contains("SLIPWAY_POD_IP"), may);
         let port = pod["ports"].as_array().unwrap().iter().find(|port| port["name"] == "reports");

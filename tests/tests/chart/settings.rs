@@ -43,8 +43,8 @@ fn every_setting_can_be_set() {
         build_pods,
         stage_pods,
         log,
-        reports: _, // of the replica, not of the chart
-                    // Without `..`: a setting that the chart does not know fails to compile here.
+        // Without `..`: a setting that the chart does not know fails to compile here. The last is of the replica.
+        reports: _,
     } = settings(&chart.render(&values), "yard");
     assert_eq!(executor_image, "registry.example/executor:v1");
     assert_eq!(executor_pull_policy, "Never");

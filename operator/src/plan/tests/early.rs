@@ -1,5 +1,8 @@
 //! A build pod says itself that it has built, before the kubelets of its pods have seen them end.
 
+use slipway_crds::ImageBuildStatus;
+use slipway_crds::status::HistoryEntry;
+
 use super::world::World;
 use crate::objects::identity;
 use crate::pod_view::Progress;
@@ -51,12 +54,39 @@ fn who_ran_nothing_is_still_waited_for_and_then_removed() {
     let mut world = running();
     world.say_built_early(&[(0, "deps")]);
     let plan = world.step();
-    assert_eq!(world.status().phase, "Running");
+    assert_eq!(world.status().finished_at, None);
     assert!(plan.requeue.is_some());
+    // The kubelet of the build pod follows; that of the other says nothing.
+    world.pass(1);
+    let now = world.now;
+    world.pod("-build").ended = Some(now);
+    world.step();
+    assert_eq!(world.status().finished_at, None);
     world.pass(6);
     let plan = world.step();
     assert_eq!(world.status().phase, "Succeeded");
     assert_eq!(plan.delete_pods, ["shop-1-compile"]);
+}
+
+#[test]
+fn a_stage_pod_without_a_node_does_not_start_for_nothing() {
+    let mut world = running();
+    world.pod("-compile").scheduled = None;
+    world.say_built_early(&[(0, "deps"), (1, "compile")]);
+    let plan = world.step();
+    assert_eq!(world.status().phase, "Succeeded");
+    assert_eq!(plan.delete_pods, ["shop-1-compile"]);
+}
+
+#[test]
+fn what_is_pushed_is_not_lost_with_its_pods() {
+    let mut world = running();
+    world.say_built_early(&[(0, "deps"), (1, "compile")]);
+    world.pod("-build").deleting = true;
+    world.pod("-deps").disrupted = Some("Evicted".into());
+    world.step();
+    assert_eq!(world.status().phase, "Succeeded");
+    assert_eq!(world.status().attempt, 1);
 }
 
 #[test]
@@ -92,4 +122,33 @@ fn only_the_build_pod_can_say_who_it_is() {
     assert!(stage.volumes.unwrap().iter().all(|volume| volume.projected.is_none()));
     let env = stage.containers[0].env.clone().unwrap();
     assert!(env.iter().all(|one| one.name != "SLIPWAY_REPORTS"));
+}
+
+/// A pod whose first container runs is `Pending` to whoever looks, and some look for pods that are so for long.
+#[test]
+fn a_build_that_took_long_is_conducted_by_the_next_container() {
+    for (seconds, hands_over) in [(30.0, false), (1200.0, true)] {
+        let mut world = World::simple();
+        world.settings = Settings { reports: Some("http://192.0.2.7:8081".into()), ..Settings::default() };
+        let entry = HistoryEntry { run: 0, result: "Succeeded".into(), seconds, ..HistoryEntry::default() };
+        world.build.status = Some(ImageBuildStatus { history: vec![entry], ..ImageBuildStatus::default() });
+        let build = world.step().objects.pods.remove(0);
+        let env = build.spec.unwrap().containers[0].env.clone().unwrap();
+        assert_eq!(env.iter().any(|one| one.name == "SLIPWAY_HAND_OVER"), hands_over, "{seconds}");
+        let annotations = build.metadata.annotations.unwrap();
+        let log = annotations.get("kubectl.kubernetes.io/default-container").map(String::as_str);
+        assert_eq!(log, (!hands_over).then_some("plan"), "{seconds}");
+    }
+}
+
+/// Annotations that a build asks for are not taken for what its pod said.
+#[test]
+fn a_spec_says_nothing_for_its_pods() {
+    let mut world = World::new(
+        r#"{dockerfile: {inline: FROM scratch}, pod: {annotations: {team: shop, slipway.dev/report.plan: "{}"}}}"#,
+    );
+    let build = world.step().objects.pods.remove(0);
+    let annotations = build.metadata.annotations.unwrap();
+    assert_eq!(annotations["team"], "shop");
+    assert!(annotations.keys().all(|name| !name.starts_with("slipway.dev/")), "{annotations:?}");
 }

@@ -4,7 +4,7 @@
 use slipway_protocol::report::{BuildReport, Failure};
 
 use super::world::{World, ended};
-use crate::pod_view::{Progress, Role};
+use crate::pod_view::{PodView, Progress, Role};
 
 struct Dice(u64);
 
@@ -98,9 +98,14 @@ fn every_build_ends_and_stays_ended() {
             assert!(steps < 5000, "seed {seed}: the build does not end: {:?}", world.status());
         }
         let end = world.status();
-        // The kubelets say what the pods have said themselves.
-        let early = world.facts.pods.iter_mut().filter(|pod| !pod.over && end.phase == "Succeeded");
-        early.for_each(|pod| pod.over = true);
+        // The kubelets say what the build pod has said of them.
+        let words = world.facts.pods.iter().find_map(PodView::built).map(|report| report.pods.clone());
+        for pod in &mut world.facts.pods {
+            pod.over |= match pod.role {
+                Role::Stage(number) => words.as_ref().is_some_and(|words| words.contains_key(&number)),
+                _ => pod.built().is_some(),
+            };
+        }
         for _ in 0..3 {
             world.pass(1);
             world.step();

@@ -213,10 +213,9 @@ impl World {
             (*number, StagePodReport { stages: vec![stage], isolation, ..StagePodReport::default() })
         };
         let report = BuildReport { pods: stages.iter().map(words).collect(), ..built() };
-        let (attempt, now) = (self.status().attempt, self.now);
+        let attempt = self.status().attempt;
         let pod = self.facts.pods.iter_mut().find(|p| p.role == Role::Build && p.attempt == attempt).unwrap();
         pod.conduct = ended(0, "Completed", Ok(report));
-        pod.ended = Some(now);
     }
 
     pub(super) fn condition(&self, type_: &str) -> Option<(String, String)> {
