@@ -134,7 +134,7 @@ pub struct BuildReport {
     pub store_free: u64,
     /// Retries of registry requests.
     pub retries: u32,
-    /// What the stage pods that ran something will say, by their numbers: nobody needs to wait for it.
+    /// What the stage pods will say, by their numbers: nobody needs to wait for it.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub pods: BTreeMap<u32, StagePodReport>,
     /// Why it failed.

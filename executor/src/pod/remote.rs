@@ -50,7 +50,7 @@ struct PodState {
     open: BTreeSet<usize>,
     end: End,
     /// How it keeps commands in, once it has run one.
-    kept: Option<Kept>,
+    kept: Kept,
     /// It was told that it is over.
     told: bool,
 }
@@ -84,14 +84,13 @@ impl<'a> RemoteHands<'a> {
         }
     }
 
-    /// Returns what the stage pods that ran something say at their end, before they do.
+    /// Returns what the stage pods say at their end, before they do; all of them have been told that it is over.
     pub fn last_words(&self) -> BTreeMap<u32, StagePodReport> {
         let pods = self.pods.lock().unwrap_or_else(PoisonError::into_inner);
-        let words = pods.iter().filter_map(|(pod, state)| {
-            let kept = state.kept.as_ref()?;
-            Some((*pod, stage_pod_report(self.plan, &state.end, &BTreeMap::new(), kept)))
-        });
-        words.collect()
+        let words = |(pod, state): (&u32, &PodState)| {
+            (*pod, stage_pod_report(self.plan, &state.end, &BTreeMap::new(), &state.kept))
+        };
+        pods.iter().map(words).collect()
     }
 
     /// Keeps how a pod keeps commands in. A stage pod's answer is as hostile here as elsewhere, and people read this.
@@ -99,7 +98,7 @@ impl<'a> RemoteHands<'a> {
         let short = |text: &str| text.chars().take(KEPT_LIMIT).collect();
         let kept = Kept { way: short(&said.way), reason: short(&said.reason) };
         let mut pods = self.pods.lock().unwrap_or_else(PoisonError::into_inner);
-        pods.entry(pod).or_default().kept = Some(kept);
+        pods.entry(pod).or_default().kept = kept;
     }
 
     fn write_end(&self, pod: u32, end: &End) {

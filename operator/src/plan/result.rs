@@ -264,8 +264,8 @@ fn finish(inputs: &Inputs, valid: &ValidBuild, plan: &mut Plan, result: &str, re
     status.history.retain(|old| old.run != entry.run);
     status.history.insert(0, entry);
     status.history.truncate(valid.history_limit);
-    // Stage pods that are still open say nothing more that counts. The build pod ends by itself, as do those that ran
-    // something, and keep their logs.
+    // Stage pods that are still open say nothing more that counts. The build pod ends by itself, as do those that it
+    // spoke for, and keep their logs.
     if result == "Succeeded" {
         plan.objects = super::Objects::default();
         let open: Vec<String> = inputs

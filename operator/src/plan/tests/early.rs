@@ -50,7 +50,7 @@ fn nobody_waits_for_kubelets() {
 }
 
 #[test]
-fn who_ran_nothing_is_still_waited_for_and_then_removed() {
+fn who_is_not_spoken_for_is_waited_for_and_then_removed() {
     let mut world = running();
     world.say_built_early(&[(0, "deps")]);
     let plan = world.step();
