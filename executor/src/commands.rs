@@ -244,8 +244,9 @@ pub(crate) fn plan(args: &RequestArgs) -> anyhow::Result<ExitCode> {
     // about a second to see that one ended and to start another. In one pod it brings the container for the stages with it.
     let nothing_to_run = report.stages.iter().all(|stage| stage.pod.is_none());
     let fine = report.failure.is_none();
-    let told = fine && !nothing_to_run && early::tell(runtime.handle(), PLAN_CONTAINER, &report);
-    let goes_on = fine && (nothing_to_run || (told && !request.one_pod && !early::hands_over()));
+    let told =
+        fine && !nothing_to_run && !request.one_pod && early::tell(runtime.handle(), PLAN_CONTAINER, &report);
+    let goes_on = fine && (nothing_to_run || (told && !early::hands_over()));
     if !goes_on {
         if fine {
             log::say("planned; the container `conduct` goes on");

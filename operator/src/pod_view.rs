@@ -149,7 +149,7 @@ impl PodView {
             // The pod's phase follows its container's end by a moment, and after a bad end of the first there is no other.
             over: matches!(phase, "Succeeded" | "Failed")
                 || (ended.is_some() && (!one || stage_ended.is_some()))
-                || init.iter().any(failed),
+                || init.iter().any(|one| one.name == paths::PLAN_CONTAINER && failed(one)),
             disrupted,
             unschedulable,
             scheduled,
@@ -176,8 +176,9 @@ impl PodView {
 impl PodView {
     /// Returns the report of a build pod that has built.
     pub fn built(&self) -> Option<&BuildReport> {
-        match &self.conduct {
-            Progress::Ended(End { exit_code: 0, report: Ok(report), .. }) => Some(report),
+        match (&self.conduct, &self.plan) {
+            (Progress::Ended(End { exit_code: 0, report: Ok(report), .. }), _) => Some(report),
+            (_, Progress::Ended(End { exit_code: 0, report: Ok(plan), .. })) => plan.done.as_deref(),
             _ => None,
         }
     }

@@ -78,19 +78,19 @@ impl<'a> RemoteHands<'a> {
         if cancelled {
             let _ = fs::write(self.build.join(paths::CANCELLED_FILE), "");
         }
-        let pods = self.pods.lock().unwrap_or_else(PoisonError::into_inner);
-        for (pod, state) in pods.iter().filter(|(_, state)| !state.told) {
-            self.write_end(*pod, &state.end);
+        let mut pods = self.pods.lock().unwrap_or_else(PoisonError::into_inner);
+        for (pod, state) in pods.iter_mut().filter(|(_, state)| !state.told) {
+            state.told = self.write_end(*pod, &state.end);
         }
     }
 
-    /// Returns what the stage pods say at their end, before they do; all of them have been told that it is over.
+    /// Returns what the stage pods say at their end, before they do, of those that were told that it is over.
     pub fn last_words(&self) -> BTreeMap<u32, StagePodReport> {
         let pods = self.pods.lock().unwrap_or_else(PoisonError::into_inner);
         let words = |(pod, state): (&u32, &PodState)| {
             (*pod, stage_pod_report(self.plan, &state.end, &BTreeMap::new(), &state.kept))
         };
-        pods.iter().map(words).collect()
+        pods.iter().filter(|(_, state)| state.told).map(words).collect()
     }
 
     /// Keeps how a pod keeps commands in. A stage pod's answer is as hostile here as elsewhere, and people read this.
@@ -101,11 +101,14 @@ impl<'a> RemoteHands<'a> {
         pods.entry(pod).or_default().kept = kept;
     }
 
-    fn write_end(&self, pod: u32, end: &End) {
+    /// Returns whether that could be written.
+    fn write_end(&self, pod: u32, end: &End) -> bool {
         let path = self.build.join(wire::orders_dir(pod)).join(wire::END_FILE);
-        if let Err(error) = wire::write(&path, end) {
+        let written = wire::write(&path, end);
+        if let Err(error) = &written {
             tracing::error!(pod, %error, "cannot tell a stage pod that it is over");
         }
+        written.is_ok()
     }
 
     /// Returns all layers of a tree, brought here.
@@ -242,8 +245,7 @@ impl Hands for RemoteHands<'_> {
         state.open.remove(&stage.0);
         state.end.stages.push(stage_report(outcome));
         if state.open.is_empty() {
-            state.told = true;
-            self.write_end(pod, &state.end);
+            state.told = self.write_end(pod, &state.end);
         }
     }
 }

@@ -110,15 +110,18 @@ pub(super) fn follow(inputs: &Inputs, valid: &ValidBuild, attempt: Attempt, plan
 /// Takes over what `conduct` says that stage pods will say. Returns whether others are yet to say something.
 fn last_words(inputs: &Inputs, attempt: Attempt, report: &BuildReport, plan: &mut Plan) -> bool {
     let mut talking = false;
-    for pod in of_attempt(inputs.facts, attempt).filter(|pod| !pod.over) {
+    for pod in of_attempt(inputs.facts, attempt) {
         let number = match pod.role {
             Role::Stage(number) => number,
             Role::Build if pod.one => 0,
             _ => continue,
         };
+        if matches!(&pod.stage, Progress::Ended(End { report: Ok(_), .. })) {
+            continue;
+        }
         match report.pods.get(&number) {
             Some(said) => heard(inputs, number, pod, said, plan),
-            None => talking = true,
+            None => talking |= !pod.over,
         }
     }
     talking

@@ -9,7 +9,7 @@ use slipway_protocol::report::{BuildReport, Failure, ImageReport};
 
 use super::conditions::{self, reasons, types};
 use super::{Attempt, Event, Inputs, Plan, clock, progress, stop_pods};
-use crate::pod_view::{PodView, Role};
+use crate::pod_view::{PodView, Progress, Role};
 
 /// A failure of which only the reason and a sentence are known.
 pub(super) fn failure(reason: &str, message: &str) -> FailureStatus {
@@ -282,10 +282,10 @@ fn finish(inputs: &Inputs, valid: &ValidBuild, plan: &mut Plan, result: &str, re
 }
 
 /// Tells whether a stage pod ends by itself: `conduct` has told it to, and has said what it will say. One that was made again,
-/// and waits for a node, would start for nothing.
+/// and waits for a node or an image, would start for nothing.
 fn leaves(inputs: &Inputs, pod: &PodView) -> bool {
     let Role::Stage(number) = pod.role else { return false };
-    if pod.scheduled.is_none() {
+    if pod.scheduled.is_none() || matches!(pod.stage, Progress::Stuck(..)) {
         return false;
     }
     let attempt = Attempt { run: pod.run, number: pod.attempt };

@@ -1,4 +1,5 @@
-//! What a build pod said itself, before its kubelet did (`crate::intake`). What the kubelet says counts where it says something.
+//! What a build pod said itself, before its kubelet did (`crate::intake`). The kubelet's words are the same, later and perhaps
+//! shortened; but how a container ended badly is its to say.
 //!
 //! A container that planned and was heard goes on and conducts. For whoever reads the view, planning is over then, and what
 //! the kubelet says of this container is said of the conducting.
@@ -29,10 +30,8 @@ pub(super) fn amend(view: &mut PodView, pod: &Pod, planner: Option<&ContainerSta
             stuck @ Progress::Stuck(..) => view.plan = stuck,
         }
     }
-    // Said when all is pushed: whatever becomes of the container after it changes nothing.
-    if let Some(report) = said::<BuildReport>(pod, CONDUCT_CONTAINER)
-        && view.built().is_none()
-    {
+    // Said when all is pushed: whatever becomes of the container after it changes nothing, and its last words are shorter.
+    if let Some(report) = said::<BuildReport>(pod, CONDUCT_CONTAINER) {
         view.conduct = ended(report);
     }
 }
@@ -61,12 +60,11 @@ fn handed_over(end: &End<PlanReport>) -> bool {
 
 /// What the end of the container that planned says of the conducting.
 fn conducted(end: End<PlanReport>) -> End<BuildReport> {
-    let report = end.report.and_then(|report| match (report.done, report.failure) {
-        (Some(done), None) => Ok(*done),
-        (done, Some(failure)) => {
-            Ok(BuildReport { failure: Some(failure), ..done.map(|done| *done).unwrap_or_default() })
-        }
-        (None, None) => Err("the container ended without a report of the build".to_owned()),
+    let report = end.report.and_then(|report| {
+        report
+            .done
+            .map(|done| *done)
+            .ok_or_else(|| "the container ended without a report of the build".to_owned())
     });
     End { exit_code: end.exit_code, reason: end.reason, report }
 }

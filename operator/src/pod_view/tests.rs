@@ -100,12 +100,6 @@ fn a_bad_end_of_whoever_conducts_is_the_builds() {
     };
     assert_eq!((report.retries, report.failure.as_ref()), (1, Some(&failure)));
     assert!(view.over, "nothing follows in this pod, so nobody needs to remove it, and its log stays");
-    // It had no room for its report.
-    let full = PlanReport { failure: Some(failure.clone()), ..planned("late") };
-    let view = pod(&terminated(1, &full), &waiting(), &said_plan());
-    assert!(
-        matches!(&view.conduct, Progress::Ended(End { report: Ok(report), .. }) if report.failure.is_some())
-    );
     // It was killed.
     let killed = json!({"terminated": {"exitCode": 137, "reason": "OOMKilled"}});
     let view = pod(&killed, &waiting(), &said_plan());
@@ -130,9 +124,9 @@ fn a_build_is_done_when_it_says_so() {
     let mut said = said_plan();
     said["slipway.dev/report.conduct"] = message::encode(&built(2)).into();
     assert_eq!(retries(&pod(&running(), &waiting(), &said)), Some(2));
-    // The kubelet's word goes before it.
+    // The kubelet's word may be shorter.
     let all = PlanReport { done: Some(Box::new(built(7))), ..planned("late") };
-    assert_eq!(retries(&pod(&terminated(0, &all), &waiting(), &said)), Some(7));
+    assert_eq!(retries(&pod(&terminated(0, &all), &waiting(), &said)), Some(2));
     // Nor does it matter how the container ends after it.
     let killed = json!({"terminated": {"exitCode": 137, "reason": "Error"}});
     assert_eq!(retries(&pod(&killed, &waiting(), &said)), Some(2));
@@ -147,4 +141,26 @@ fn nothing_is_talked_away() {
     let nonsense = json!({"slipway.dev/report.plan": "bye", "slipway.dev/report.conduct": "bye"});
     let view = pod(&running(), &waiting(), &nonsense);
     assert_eq!((&view.plan, &view.conduct), (&Progress::Running, &Progress::Waiting));
+}
+
+#[test]
+fn what_was_built_at_once_is_built() {
+    let all = PlanReport { done: Some(Box::new(built(7))), ..planned("all") };
+    let said = json!({"slipway.dev/report.plan": message::encode(&all)});
+    assert_eq!(pod(&running(), &waiting(), &said).built().map(|report| report.retries), Some(7));
+    assert!(pod(&running(), &waiting(), &said_plan()).built().is_none());
+}
+
+/// Others put containers of their own into pods.
+#[test]
+fn only_the_end_of_our_own_first_container_is_the_pods() {
+    let status = |name: &str| json!({"name": name, "image": "", "imageID": "", "ready": false, "restartCount": 0, "state": {"terminated": {"exitCode": 1}}});
+    let pod = |name: &str| {
+        let pod = json!({
+            "metadata": {"name": "b", "labels": {"slipway.dev/role": "build", "slipway.dev/run": "1", "slipway.dev/attempt": "1"}},
+            "status": {"initContainerStatuses": [status(name)]},
+        });
+        PodView::of(&serde_json::from_value(pod).unwrap()).unwrap()
+    };
+    assert!(pod("plan").over && !pod("mesh").over);
 }

@@ -3,7 +3,7 @@
 use slipway_crds::ImageBuildStatus;
 use slipway_crds::status::HistoryEntry;
 
-use super::world::World;
+use super::world::{World, ended};
 use crate::objects::identity;
 use crate::pod_view::Progress;
 use crate::settings::Settings;
@@ -83,10 +83,25 @@ fn what_is_pushed_is_not_lost_with_its_pods() {
     let mut world = running();
     world.say_built_early(&[(0, "deps"), (1, "compile")]);
     world.pod("-build").deleting = true;
-    world.pod("-deps").disrupted = Some("Evicted".into());
+    let pod = world.pod("-deps");
+    pod.disrupted = Some("Evicted".into());
+    pod.stage = ended(137, "Error", Err(String::new()));
+    pod.over = true;
     world.step();
-    assert_eq!(world.status().phase, "Succeeded");
-    assert_eq!(world.status().attempt, 1);
+    let status = world.status();
+    assert_eq!((status.phase.as_str(), status.progress.as_str(), status.attempt), ("Succeeded", "3/3", 1));
+    assert_eq!((status.stages[0].state.as_str(), status.stages[0].seconds), ("Succeeded", Some(2.0)));
+}
+
+#[test]
+fn what_was_built_at_once_is_not_lost_with_its_pod_either() {
+    let mut world = World::simple();
+    world.step();
+    world.say_plan();
+    world.say_built_at_once(None);
+    world.pod("-build").deleting = true;
+    world.step();
+    assert_eq!((world.status().phase.as_str(), world.status().attempt), ("Succeeded", 1));
 }
 
 #[test]
