@@ -12,8 +12,11 @@ use crate::size;
 const FULL: [&str; 2] = ["No space left on device", "Disk quota exceeded"];
 const NUMBERS: [&str; 2] = ["(os error 28)", "(os error 122)"];
 
-/// Makes room before a build or a step needs it. What goes wrong is only noted: there may be room enough.
+/// Makes room before a build needs it, and removes what a killed one left. What goes wrong is only noted: there may be room enough.
 pub fn make_room(store: &Store, events: &Events) {
+    if let Err(error) = store.sweep_flights() {
+        tracing::debug!(%error, "cannot sweep");
+    }
     match store.make_room(Need::Reserve) {
         Ok(Some(collected)) => tell(&collected, "to have room for this build", events),
         Ok(None) => {}

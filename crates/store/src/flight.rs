@@ -83,8 +83,8 @@ impl Store {
         }
     }
 
-    /// Removes the files of flights whose process died.
-    pub(crate) fn sweep_flights(&self) -> Result<(), Error> {
+    /// Removes the files of flights whose process died. They hold nobody up; this is for order.
+    pub fn sweep_flights(&self) -> Result<(), Error> {
         for name in files::names(&self.join("flights"))? {
             let path = self.join("flights").join(name);
             if let Some(file) = try_claim(&path, FlockOperation::NonBlockingLockExclusive)? {

@@ -222,6 +222,17 @@ fn one_flies_and_the_others_wait() {
 }
 
 #[test]
+fn what_a_killed_process_left_of_a_flight_is_swept() {
+    let (_directory, store) = store();
+    let (dead, alive) = (Digest::of("dead"), Digest::of("alive"));
+    std::fs::write(store.join("flights").join(dead.hex()), "").unwrap();
+    let Flight::Mine(guard) = store.begin(&alive).unwrap() else { panic!("nobody else is there") };
+    store.sweep_flights().unwrap();
+    assert_eq!(files::names(&store.join("flights")).unwrap(), [alive.hex()]);
+    drop(guard);
+}
+
+#[test]
 fn mounts_are_shared_locked_or_private() {
     let (_directory, store) = store();
     let mounts = store.mounts("ns").unwrap();
