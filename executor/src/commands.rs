@@ -254,12 +254,7 @@ pub(crate) fn plan(args: &RequestArgs) -> anyhow::Result<ExitCode> {
         leave(&report);
         return Ok(ended(report.failure.as_ref()));
     }
-    let cancel = Cancel::new();
-    cancel_on_termination(&runtime, &cancel);
-    let places =
-        ConductPlaces { store: &store, registry, remotes: runtime.handle().clone(), events: events() };
-    let done = store.settle_beside(|| conduct_build(&places, &request, &cancel));
-    say_images(&done);
+    let done = carry_out(&store, registry, &runtime, &request);
     let failed = done.failure.clone();
     if failed.is_none()
         && let Err(error) = report_file(&store, &request).and_then(|file| Ok(wire::write(&file, &done)?))
@@ -285,6 +280,21 @@ pub(crate) fn plan(args: &RequestArgs) -> anyhow::Result<ExitCode> {
 /// Returns where the report of a build lies that `plan` has done.
 fn report_file(store: &Store, request: &BuildRequest) -> anyhow::Result<PathBuf> {
     Ok(store.build_dir(&request.id)?.path().join(paths::REPORT_FILE))
+}
+
+/// Conducts a planned build until it ends or the pod is to go.
+fn carry_out(
+    store: &Store,
+    registry: Arc<Registry>,
+    runtime: &Runtime,
+    request: &BuildRequest,
+) -> BuildReport {
+    let cancel = Cancel::new();
+    cancel_on_termination(runtime, &cancel);
+    let places = ConductPlaces { store, registry, remotes: runtime.handle().clone(), events: events() };
+    let report = store.settle_beside(|| conduct_build(&places, request, &cancel));
+    say_images(&report);
+    report
 }
 
 fn say_images(report: &BuildReport) {
@@ -324,13 +334,7 @@ pub(crate) fn conduct(args: &RequestArgs) -> anyhow::Result<ExitCode> {
         }
     }
     let runtime = runtime()?;
-    let registry = registry(&request.registries)?;
-    let cancel = Cancel::new();
-    cancel_on_termination(&runtime, &cancel);
-    let places =
-        ConductPlaces { store: &store, registry, remotes: runtime.handle().clone(), events: events() };
-    let report = store.settle_beside(|| conduct_build(&places, &request, &cancel));
-    say_images(&report);
+    let report = carry_out(&store, registry(&request.registries)?, &runtime, &request);
     leave(&report);
     if report.failure.is_none() {
         early::tell(runtime.handle(), CONDUCT_CONTAINER, &report);

@@ -171,9 +171,16 @@ impl PodView {
         }
         Some(view)
     }
-}
 
-impl PodView {
+    /// Returns the number that the plan has for the stages of this pod; none where it runs none.
+    pub fn number(&self) -> Option<u32> {
+        match self.role {
+            Role::Stage(number) => Some(number),
+            Role::Build if self.one => Some(0),
+            _ => None,
+        }
+    }
+
     /// Returns the report of a build pod that has built.
     pub fn built(&self) -> Option<&BuildReport> {
         match (&self.conduct, &self.plan) {

@@ -98,7 +98,9 @@ impl<'a> RemoteHands<'a> {
         let short = |text: &str| text.chars().take(KEPT_LIMIT).collect();
         let kept = Kept { way: short(&said.way), reason: short(&said.reason) };
         let mut pods = self.pods.lock().unwrap_or_else(PoisonError::into_inner);
-        pods.entry(pod).or_default().kept = kept;
+        if let Some(state) = pods.get_mut(&pod) {
+            state.kept = kept;
+        }
     }
 
     /// Returns whether that could be written.

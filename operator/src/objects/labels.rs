@@ -27,7 +27,7 @@ pub const CLAIM: &str = "slipway.dev/claim";
 
 /// Returns the annotation with what a container of a build pod said before its kubelet did.
 pub fn report(container: &str) -> String {
-    format!("slipway.dev/report.{container}")
+    format!("{DOMAIN}report.{container}")
 }
 
 /// Returns a label selector for all pods that the operator makes.

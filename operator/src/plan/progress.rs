@@ -76,11 +76,7 @@ pub(super) fn follow(inputs: &Inputs, valid: &ValidBuild, attempt: Attempt, plan
         other => return starting(inputs, valid, pod, other, plan),
     }
     for stage_pod in of_attempt(inputs.facts, attempt) {
-        let number = match stage_pod.role {
-            Role::Stage(number) => number,
-            Role::Build if stage_pod.one => 0,
-            _ => continue,
-        };
+        let Some(number) = stage_pod.number() else { continue };
         stage(inputs, number, stage_pod, plan);
         if !built && trouble(inputs, valid, stage_pod, plan) {
             return;
@@ -111,11 +107,7 @@ pub(super) fn follow(inputs: &Inputs, valid: &ValidBuild, attempt: Attempt, plan
 fn last_words(inputs: &Inputs, attempt: Attempt, report: &BuildReport, plan: &mut Plan) -> bool {
     let mut talking = false;
     for pod in of_attempt(inputs.facts, attempt) {
-        let number = match pod.role {
-            Role::Stage(number) => number,
-            Role::Build if pod.one => 0,
-            _ => continue,
-        };
+        let Some(number) = pod.number() else { continue };
         if matches!(&pod.stage, Progress::Ended(End { report: Ok(_), .. })) {
             continue;
         }
