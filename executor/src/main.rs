@@ -24,12 +24,12 @@ struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Brings the source, makes the graph, and says which stages need a pod.
-    Plan(commands::RequestArgs),
-    /// Runs a planned build through its stage pods, and pushes the images.
-    Conduct(commands::RequestArgs),
-    /// Runs the commands that `conduct` orders.
-    Stage(commands::StageArgs),
+    /// Plans a build, says which stages need a pod, runs it through them, and pushes the images.
+    Build(commands::build::Args),
+    /// Ends when there is a plan, and leaves it to the kubelet.
+    Report,
+    /// Runs the commands that the build pod orders.
+    Stage(commands::stage::Args),
     /// Says which revision a reference of a git repository has now.
     Poll(commands::PollArgs),
     /// Removes from the store what the limits do not let stay.
@@ -43,9 +43,9 @@ fn main() -> ExitCode {
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let result = match Cli::parse().command {
-        Command::Plan(args) => commands::plan(&args),
-        Command::Conduct(args) => commands::conduct(&args),
-        Command::Stage(args) => commands::stage(&args),
+        Command::Build(args) => commands::build::run(&args),
+        Command::Report => commands::report(),
+        Command::Stage(args) => commands::stage::run(&args),
         Command::Poll(args) => commands::poll(&args),
         Command::Gc(args) => commands::gc(&args),
     };

@@ -15,9 +15,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client, ResourceExt};
 use serde_json::json;
-use slipway_oci::Digest;
 use slipway_protocol::early::{AUDIENCE, Early, LIMIT, PATH};
-use slipway_protocol::paths::{CONDUCT_CONTAINER, PLAN_CONTAINER};
 use tokio::sync::Semaphore;
 
 use crate::metrics::Metrics;
@@ -92,8 +90,8 @@ impl Intake {
         Router::new().route(PATH, post(answer)).with_state(self)
     }
 
-    /// Takes a report; returns the digest of its text.
-    async fn take(&self, headers: &HeaderMap, body: Body) -> Result<Digest, Refusal> {
+    /// Takes a report.
+    async fn take(&self, headers: &HeaderMap, body: Body) -> Result<(), Refusal> {
         let token = headers
             .get(header::AUTHORIZATION)
             .and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "))
@@ -103,13 +101,11 @@ impl Intake {
             // A report is JSON in JSON: quotes take a byte more each.
             let body = to_bytes(body, 2 * LIMIT).await.map_err(|_| Refusal::NotUnderstood)?;
             let early: Early = serde_json::from_slice(&body).map_err(|_| Refusal::NotUnderstood)?;
-            let known = [PLAN_CONTAINER, CONDUCT_CONTAINER].contains(&early.container.as_str());
-            if !known || early.report.len() > LIMIT {
+            if early.report.len() > LIMIT {
                 return Err(Refusal::NotUnderstood);
             }
             let reporter = self.reporter(token).await?;
-            self.note(&reporter, &early).await?;
-            Ok(Digest::of(&early.report))
+            self.note(&reporter, &early).await
         };
         tokio::time::timeout(PATIENCE, work).await.map_err(|_| Refusal::Late)?
     }
@@ -131,7 +127,7 @@ impl Intake {
     /// Writes a report on the pod, where it is still the same pod.
     async fn note(&self, reporter: &Reporter, early: &Early) -> Result<(), Refusal> {
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), &reporter.namespace);
-        let name = labels::report(&early.container);
+        let name = labels::report(early.part);
         let patch = json!({"metadata": {"uid": reporter.uid, "annotations": {&name: early.report}}});
         let patched =
             pods.patch_metadata(&reporter.pod, &PatchParams::default(), &Patch::Merge(patch)).await?;
@@ -156,9 +152,9 @@ impl Reporter {
 async fn answer(State(intake): State<Intake>, request: Request<Body>) -> (StatusCode, String) {
     let (head, body) = request.into_parts();
     let refusal = match intake.take(&head.headers, body).await {
-        Ok(digest) => {
+        Ok(()) => {
             intake.metrics.reported("taken");
-            return (StatusCode::OK, digest.to_string());
+            return (StatusCode::OK, String::new());
         }
         Err(refusal) => refusal,
     };

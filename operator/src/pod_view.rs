@@ -8,7 +8,7 @@ use slipway_protocol::report::{BuildReport, PlanReport, PollReport, StagePodRepo
 
 use crate::objects::labels;
 
-mod early;
+mod build;
 #[cfg(test)]
 mod tests;
 
@@ -81,10 +81,8 @@ pub struct PodView {
     pub memory_limited: Vec<String>,
     /// The planning of a build pod.
     pub plan: Progress<PlanReport>,
-    /// What follows it in a build pod.
+    /// What follows it.
     pub conduct: Progress<BuildReport>,
-    /// The container that does this: the main one, or that which has planned.
-    pub conductor: &'static str,
     /// True for a build pod whose stages run in a container of its own.
     pub one: bool,
     /// The container that runs stages: of a stage pod, or of a build pod that is all in one.
@@ -129,27 +127,26 @@ impl PodView {
             .iter()
             .find(|c| c.type_ == "PodScheduled" && c.status == "True")
             .and_then(|c| c.last_transition_time.as_ref().map(|t| t.0));
-        let init = status.init_container_statuses.unwrap_or_default();
-        let main = status.container_statuses.unwrap_or_default();
-        let find = |list: &[ContainerStatus], name: &str| list.iter().find(|c| c.name == name).cloned();
-        let conduct = find(&main, paths::CONDUCT_CONTAINER);
-        let stage = find(&main, paths::STAGE_CONTAINER);
-        let poll = find(&main, paths::POLL_CONTAINER);
-        let first = conduct.as_ref().or(stage.as_ref()).or(poll.as_ref());
+        let containers = status.container_statuses.unwrap_or_default();
+        let find = |name: &str| containers.iter().find(|container| container.name == name);
+        let build = find(paths::BUILD_CONTAINER);
+        let stage = find(paths::STAGE_CONTAINER);
+        let poll = find(paths::POLL_CONTAINER);
+        let first = build.or(stage).or(poll);
         let (started, ended) = first.map_or((None, None), times);
-        let stage_ended = stage.as_ref().and_then(|stage| times(stage).1);
+        let stage_ended = stage.and_then(|stage| times(stage).1);
         let one = role == Role::Build
             && pod.spec.iter().flat_map(|s| &s.containers).any(|c| c.name == paths::STAGE_CONTAINER);
-        let mut view = Self {
+        let (plan, conduct) = build::view(pod, build, find(paths::REPORT_CONTAINER));
+        Some(Self {
             name: meta.name.clone().unwrap_or_default(),
             role,
             run: label(labels::RUN)?.parse().ok()?,
             attempt: label(labels::ATTEMPT)?.parse().ok()?,
             deleting: meta.deletion_timestamp.is_some(),
-            // The pod's phase follows its container's end by a moment, and after a bad end of the first there is no other.
+            // The pod's phase follows its containers' end by a moment.
             over: matches!(phase, "Succeeded" | "Failed")
-                || (ended.is_some() && (!one || stage_ended.is_some()))
-                || init.iter().any(|one| one.name == paths::PLAN_CONTAINER && failed(one)),
+                || (ended.is_some() && (!one || stage_ended.is_some())),
             disrupted,
             unschedulable,
             scheduled,
@@ -158,18 +155,13 @@ impl PodView {
             ended,
             user_namespace: pod.spec.as_ref().and_then(|s| s.host_users) == Some(false),
             memory_limited: memory_limited(pod),
-            plan: progress(find(&init, paths::PLAN_CONTAINER).as_ref()),
-            conduct: progress(conduct.as_ref()),
-            conductor: paths::CONDUCT_CONTAINER,
+            plan,
+            conduct,
             one,
-            stage: progress(stage.as_ref()),
+            stage: progress(stage),
             stage_ended,
-            poll: progress(poll.as_ref()),
-        };
-        if role == Role::Build {
-            early::amend(&mut view, pod, find(&init, paths::PLAN_CONTAINER).as_ref());
-        }
-        Some(view)
+            poll: progress(poll),
+        })
     }
 
     /// Returns the number that the plan has for the stages of this pod; none where it runs none.
@@ -183,9 +175,8 @@ impl PodView {
 
     /// Returns the report of a build pod that has built.
     pub fn built(&self) -> Option<&BuildReport> {
-        match (&self.conduct, &self.plan) {
-            (Progress::Ended(End { exit_code: 0, report: Ok(report), .. }), _) => Some(report),
-            (_, Progress::Ended(End { exit_code: 0, report: Ok(plan), .. })) => plan.done.as_deref(),
+        match &self.conduct {
+            Progress::Ended(End { exit_code: 0, report: Ok(report), .. }) => Some(report),
             _ => None,
         }
     }
@@ -193,18 +184,12 @@ impl PodView {
 
 /// Returns the names of the containers with a memory limit of their own.
 fn memory_limited(pod: &Pod) -> Vec<String> {
-    let containers =
-        pod.spec.iter().flat_map(|spec| spec.init_containers.iter().flatten().chain(&spec.containers));
+    let containers = pod.spec.iter().flat_map(|spec| &spec.containers);
     let limits = |container: &Container| {
         let limits = container.resources.as_ref()?.limits.as_ref()?;
         limits.contains_key("memory").then(|| container.name.clone())
     };
     containers.filter_map(limits).collect()
-}
-
-fn failed(status: &ContainerStatus) -> bool {
-    let terminated = status.state.as_ref().and_then(|state| state.terminated.as_ref());
-    terminated.is_some_and(|ended| ended.exit_code != 0)
 }
 
 fn times(status: &ContainerStatus) -> (Option<Timestamp>, Option<Timestamp>) {

@@ -37,6 +37,8 @@ pub struct Settings {
     pub ca_bundle: String,
     /// Build pods: they hold credentials and run no user code.
     pub build_pods: PodDefaults,
+    /// Requests and limits of the small container beside each build, which waits for the plan and does nothing else.
+    pub report_resources: ResourceRequirements,
     /// Stage pods: they run user code.
     pub stage_pods: PodDefaults,
     /// The log filter of the pods.
@@ -71,16 +73,14 @@ pub struct PodDefaults {
 impl PodDefaults {
     /// What waits and copies asks for; work that needs more says so.
     fn small() -> Self {
-        let requests = [("cpu", "50m"), ("memory", "64Mi")];
-        let requests = requests.map(|(name, amount)| (name.to_owned(), Quantity(amount.to_owned())));
-        Self {
-            resources: ResourceRequirements {
-                requests: Some(requests.into()),
-                ..ResourceRequirements::default()
-            },
-            ..Self::default()
-        }
+        Self { resources: requests("50m", "64Mi"), ..Self::default() }
     }
+}
+
+fn requests(cpu: &str, memory: &str) -> ResourceRequirements {
+    let requests = [("cpu", cpu), ("memory", memory)];
+    let requests = requests.map(|(name, amount)| (name.to_owned(), Quantity(amount.to_owned())));
+    ResourceRequirements { requests: Some(requests.into()), ..ResourceRequirements::default() }
 }
 
 impl Default for Settings {
@@ -98,6 +98,7 @@ impl Default for Settings {
             cache_access_mode: "ReadWriteOnce".into(),
             ca_bundle: String::new(),
             build_pods: PodDefaults::small(),
+            report_resources: requests("5m", "8Mi"),
             stage_pods: PodDefaults::small(),
             log: "info".into(),
             reports: None,

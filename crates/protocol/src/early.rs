@@ -1,8 +1,5 @@
 //! What a build pod tells the operator itself. A kubelet looks for ended containers once a second, so its word comes late; the
-//! termination message stays what counts, and an early report that is lost costs that second and nothing else.
-//!
-//! A plan that was told may be carried out by the container that made it: the operator makes the stage pods while the kubelet
-//! believes that it still plans.
+//! termination messages say all of it too, and an early report that is lost costs that second and nothing else.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,26 +9,43 @@ pub const AUDIENCE: &str = "slipway.dev/operator";
 /// The whole address for reports, in the environment of a build pod; without it there are none.
 pub const ADDRESS_ENV: &str = "SLIPWAY_REPORTS";
 
-/// Set where the container that planned is to leave the rest to the next one, even if it was heard.
-pub const HAND_OVER_ENV: &str = "SLIPWAY_HAND_OVER";
-
 /// The folder with the pod's token.
 pub const IDENTITY: &str = "/slipway/identity";
 
 /// The token in it.
 pub const TOKEN_FILE: &str = "token";
 
-/// Where in it the operator takes reports. It answers with the digest of the report's text, when that is kept.
+/// Where the operator takes reports.
 pub const PATH: &str = "/v1/reports";
 
 /// The most bytes of a report's text. A pod's annotations have 256 KiB in all.
 pub const LIMIT: usize = 64 << 10;
 
-/// What a container of a build pod has done.
+/// What a build pod has done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Early {
-    /// Its name.
-    pub container: String,
+    /// Which part of its work.
+    pub part: Part,
     /// Its report, as in a termination message.
     pub report: String,
+}
+
+/// A part of a build pod's work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Part {
+    /// There is a plan: a [`PlanReport`](crate::report::PlanReport), with the build's own report where it is done too.
+    Plan,
+    /// All is built: a [`BuildReport`](crate::report::BuildReport).
+    Build,
+}
+
+impl Part {
+    /// Returns its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Plan => "plan",
+            Self::Build => "build",
+        }
+    }
 }

@@ -31,10 +31,10 @@ pub const CREDENTIALS: &str = "/slipway/credentials";
 /// A volume for temporary files of the pod itself (an emptyDir); also the working folder.
 pub const SCRATCH: &str = "/slipway/scratch";
 
-/// The init container of a build pod.
-pub const PLAN_CONTAINER: &str = "plan";
 /// The main container of a build pod.
-pub const CONDUCT_CONTAINER: &str = "conduct";
+pub const BUILD_CONTAINER: &str = "build";
+/// The small container beside it: it ends when there is a plan, so that the kubelet has what to say while the build goes on.
+pub const REPORT_CONTAINER: &str = "report";
 /// The container of a stage pod.
 pub const STAGE_CONTAINER: &str = "stage";
 
@@ -66,14 +66,10 @@ pub const EXIT_CANCELLED: u8 = 3;
 
 /// The plan, in a build's folder.
 pub const PLAN_FILE: &str = "plan.json";
-/// The build's report, in a build's folder, where the container that planned has built too: `conduct` only repeats it.
-pub const REPORT_FILE: &str = "report.json";
-/// Written by `conduct` when the build is over badly: stage pods stop.
+/// Written by the build pod when the build is over badly: stage pods stop.
 pub const CANCELLED_FILE: &str = "cancelled";
 /// Written by a stage pod into its outbox when a step failed.
 pub const FAILED_FILE: &str = "failed.json";
-/// Touched by every pod of a build while it lives.
-pub const HEARTBEAT_FILE: &str = "heartbeat";
 /// Written last into a step's folder of an outbox, by rename: the step is done.
 pub const DONE_FILE: &str = "done.json";
 /// The changed files of a step, beside [`DONE_FILE`].
@@ -89,7 +85,7 @@ pub fn outbox_dir(build: &str, pod: u32) -> String {
     format!("builds/{build}/outbox/{pod}")
 }
 
-/// Returns the outbox of a stage pod as a `subPath` of the claim. `plan` has made it before a stage pod exists.
+/// Returns the outbox of a stage pod as a `subPath` of the claim. The build pod has made it before a stage pod exists.
 pub fn outbox_sub_path(build: &str, pod: u32) -> String {
     format!("{STORE_SUB_PATH}/{}", outbox_dir(build, pod))
 }
@@ -99,14 +95,14 @@ pub fn step_dir(stage: usize, step: usize) -> String {
     format!("{stage}/{step}")
 }
 
-/// Returns the arguments of the `plan` container.
-pub fn plan_args() -> Vec<String> {
-    vec!["plan".into(), "--request".into(), format!("{REQUEST_DIR}/{REQUEST_FILE}")]
+/// Returns the arguments of a build pod's main container.
+pub fn build_args() -> Vec<String> {
+    vec!["build".into(), "--request".into(), format!("{REQUEST_DIR}/{REQUEST_FILE}")]
 }
 
-/// Returns the arguments of the `conduct` container.
-pub fn conduct_args() -> Vec<String> {
-    vec!["conduct".into(), "--request".into(), format!("{REQUEST_DIR}/{REQUEST_FILE}")]
+/// Returns the arguments of the container that ends when there is a plan.
+pub fn report_args() -> Vec<String> {
+    vec!["report".into()]
 }
 
 /// Returns the arguments of a poll pod's container: which revision has a reference of a repository now?
@@ -117,7 +113,10 @@ pub fn poll_args(url: &str, reference: &str, credentials: &str) -> Vec<String> {
     std::iter::once("poll".to_owned()).chain(given.map(|(name, value)| format!("{name}={value}"))).collect()
 }
 
-/// Returns the arguments of a stage pod's container.
+/// Returns the arguments of the container that runs stages.
 pub fn stage_args(build: &str, pod: u32) -> Vec<String> {
     vec!["stage".into(), "--build".into(), build.into(), "--pod".into(), pod.to_string()]
 }
+
+/// One more of them in one pod with the build, where it starts before there is a plan.
+pub const WAIT: &str = "--wait";

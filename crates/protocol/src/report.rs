@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// The result of the `plan` container.
+/// The result of planning; of a build pod that has ended, the result of all its work.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct PlanReport {
@@ -27,7 +27,7 @@ pub struct PlanReport {
     pub seconds: f64,
     /// Why there is no plan.
     pub failure: Option<Failure>,
-    /// The build's own report, where the container that planned went on and did it.
+    /// The build's own report, where the pod got that far.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub done: Option<Box<BuildReport>>,
 }

@@ -1,9 +1,8 @@
 //! `conduct`: runs a planned build through its stage pods, pushes the images, and reports.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use jiff::Timestamp;
 use slipway_graph::ir::{Graph, Output};
@@ -158,13 +157,11 @@ fn try_conduct(
         events: places.events.clone(),
     };
     let began = Instant::now();
-    let heart = Heart::start(&build.path().join(paths::HEARTBEAT_FILE));
     let outcome = publisher.beside(|| {
         let outcome = engine::run(&job, &hands, cancel);
         hands.end_all(!outcome.succeeded());
         outcome
     });
-    drop(heart);
     report.build_seconds = began.elapsed().as_secs_f64();
     tell(report, &plan, &outcome, &Shelf { store, imported: &imported });
     if let Some(failed) = outcome.failures.first() {
@@ -417,34 +414,6 @@ impl Sandbox for NoSandbox {
         _cancel: &Cancel,
     ) -> Result<slipway_sandbox::Finished, slipway_sandbox::Error> {
         Err(slipway_sandbox::Error::Invalid("the build pod runs no commands".to_owned()))
-    }
-}
-
-/// Touches a file while it lives.
-struct Heart {
-    stop: std::sync::mpsc::Sender<()>,
-}
-
-impl Heart {
-    fn start(path: &Path) -> Self {
-        let (stop, stopped) = std::sync::mpsc::channel();
-        let path = path.to_owned();
-        std::thread::spawn(move || {
-            loop {
-                let _ = std::fs::write(&path, "");
-                match stopped.recv_timeout(Duration::from_secs(5)) {
-                    Err(std::sync::mpsc::RecvTimeoutError::Timeout) => {}
-                    _ => return,
-                }
-            }
-        });
-        Self { stop }
-    }
-}
-
-impl Drop for Heart {
-    fn drop(&mut self) {
-        let _ = self.stop.send(());
     }
 }
 

@@ -4,14 +4,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use reqwest::header::CONTENT_TYPE;
-use slipway_oci::Digest;
-use slipway_protocol::early::{ADDRESS_ENV, Early, HAND_OVER_ENV, IDENTITY, LIMIT, TOKEN_FILE};
+use slipway_protocol::early::{ADDRESS_ENV, Early, IDENTITY, LIMIT, Part, TOKEN_FILE};
 use slipway_protocol::message::{Message, encode_within};
 use tokio::runtime::Handle;
 
 use crate::engine::Cause;
 
-/// How long the operator may take to be reached: where a network policy is in the way, each end of a container waits for this.
+/// How long the operator may take to be reached: where a network policy is in the way, the end of each build waits for this.
 const REACH: Duration = Duration::from_millis(250);
 
 /// How long it may take in all.
@@ -29,15 +28,12 @@ pub enum NotTold {
     /// It did not take the report.
     #[error("not taken, with status {0}")]
     Status(u16),
-    /// Somebody else has this address now.
-    #[error("whoever answers is not the operator")]
-    Stranger,
 }
 
-/// Tells the operator what a container has done, where the pod was made for that. Returns whether it took it.
-pub fn tell<M: Message>(runtime: &Handle, container: &str, report: &M) -> bool {
+/// Tells the operator what was done, where the pod was made for that. Returns whether it took it.
+pub fn tell<M: Message>(runtime: &Handle, part: Part, report: &M) -> bool {
     let Ok(address) = std::env::var(ADDRESS_ENV) else { return false };
-    let early = Early { container: container.to_owned(), report: encode_within(report, LIMIT) };
+    let early = Early { part, report: encode_within(report, LIMIT) };
     let token = Path::new(IDENTITY).join(TOKEN_FILE);
     let told = runtime.block_on(send(&address, &token, &early));
     if let Err(error) = &told {
@@ -61,17 +57,7 @@ async fn send(address: &str, token: &Path, early: &Early) -> Result<(), NotTold>
     let body = serde_json::to_vec(early).unwrap_or_default();
     let request = client.post(address).bearer_auth(token.trim()).header(CONTENT_TYPE, "application/json");
     let answer = request.body(body).send().await?;
-    if !answer.status().is_success() {
-        return Err(NotTold::Status(answer.status().as_u16()));
-    }
-    // A build that goes on counts on stage pods, so whoever says that it was heard must have understood.
-    let heard = answer.text().await? == Digest::of(&early.report).to_string();
-    if heard { Ok(()) } else { Err(NotTold::Stranger) }
-}
-
-/// Tells whether the container that planned leaves the rest to the next one in any case.
-pub fn hands_over() -> bool {
-    std::env::var_os(HAND_OVER_ENV).is_some()
+    if answer.status().is_success() { Ok(()) } else { Err(NotTold::Status(answer.status().as_u16())) }
 }
 
 #[cfg(test)]
@@ -83,11 +69,11 @@ mod tests {
 
     fn report() -> Early {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        Early { container: "plan".into(), report: "{}".into() }
+        Early { part: Part::Plan, report: "{}".into() }
     }
 
     /// Answers one request with a status, and returns what was asked.
-    async fn answering(status: &'static str, said: String) -> (String, tokio::task::JoinHandle<String>) {
+    async fn answering(status: &'static str) -> (String, tokio::task::JoinHandle<String>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = format!("http://{}/v1/reports", listener.local_addr().expect("an address"));
         let asked = tokio::spawn(async move {
@@ -98,7 +84,7 @@ mod tests {
                 let count = stream.read(&mut piece).await.expect("a request");
                 asked.extend_from_slice(&piece[..count]);
             }
-            let answer = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n{said}", said.len());
+            let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n");
             stream.write_all(answer.as_bytes()).await.expect("a client that listens");
             String::from_utf8_lossy(&asked).to_lowercase()
         });
@@ -113,19 +99,17 @@ mod tests {
 
     #[tokio::test]
     async fn the_operator_hears_who_says_what() {
-        let (address, asked) = answering("200 OK", Digest::of("{}").to_string()).await;
+        let (address, asked) = answering("200 OK").await;
         send(&address, token().path(), &report()).await.expect("taken");
         let asked = asked.await.expect("asked");
         assert!(asked.starts_with("post /v1/reports http/1.1"), "{asked}");
         assert!(asked.contains("authorization: bearer who-i-am\r\n"), "{asked}");
-        assert!(asked.ends_with(r#"{"container":"plan","report":"{}"}"#), "{asked}");
+        assert!(asked.ends_with(r#"{"part":"plan","report":"{}"}"#), "{asked}");
     }
 
     #[tokio::test]
     async fn whatever_goes_wrong_is_only_told() {
-        let (address, _asked) = answering("200 OK", "welcome".into()).await;
-        assert!(matches!(send(&address, token().path(), &report()).await, Err(NotTold::Stranger)));
-        let (address, _asked) = answering("403 Forbidden", String::new()).await;
+        let (address, _asked) = answering("403 Forbidden").await;
         assert!(matches!(send(&address, token().path(), &report()).await, Err(NotTold::Status(403))));
         let away = send("http://127.0.0.1:1/v1/reports", token().path(), &report()).await;
         assert!(matches!(away, Err(NotTold::Transport(_))));

@@ -164,7 +164,6 @@ fn forget(build: &Path) -> std::io::Result<()> {
         _ => Ok(()),
     };
     gone(fs::remove_file(build.join(paths::CANCELLED_FILE)))?;
-    gone(fs::remove_file(build.join(paths::REPORT_FILE)))?;
     gone(fs::remove_dir_all(build.join("orders")))
 }
 

@@ -24,9 +24,6 @@ use crate::local::{LocalHands, Nobody, RunPlaces, run_command};
 /// How often orders are looked for.
 const POLL: Duration = Duration::from_millis(15);
 
-/// How often the heartbeat is written.
-const HEARTBEAT: Duration = Duration::from_secs(5);
-
 /// What a stage pod works with.
 pub struct Worker<'a> {
     /// The store, read-only.
@@ -70,7 +67,6 @@ impl Worker<'_> {
         let mut begun = BTreeSet::new();
         // Nobody would ever hear of an order that cannot be answered, so the pod ends and says why.
         let broken: Mutex<Option<io::Error>> = Mutex::default();
-        let mut last_heartbeat = Instant::now().checked_sub(HEARTBEAT);
         std::thread::scope(|scope| {
             loop {
                 if cancelled.exists() || cancel.is_cancelled() {
@@ -80,11 +76,6 @@ impl Worker<'_> {
                 if let Some(error) = broken.lock().unwrap_or_else(PoisonError::into_inner).take() {
                     cancel.cancel();
                     return Err(error);
-                }
-                if last_heartbeat.is_none_or(|last| last.elapsed() >= HEARTBEAT) {
-                    // Without room there is no heartbeat; orders may still be carried out.
-                    let _ = fs::write(self.outbox.join(paths::HEARTBEAT_FILE), "");
-                    last_heartbeat = Some(Instant::now());
                 }
                 if let Some(end) = wire::read::<End>(&orders.join(wire::END_FILE))? {
                     return Ok(Ended::Done(end));

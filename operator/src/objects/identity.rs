@@ -5,13 +5,10 @@ use k8s_openapi::api::core::v1::{
 };
 use slipway_protocol::early;
 
-/// Returns what build pods find in their environment: where `operator` is reached, and whether whoever planned goes on.
-pub fn variables(operator: &str, goes_on: bool) -> Vec<EnvVar> {
-    let variable =
-        |name: &str, value: String| EnvVar { name: name.into(), value: Some(value), value_from: None };
-    let mut all = vec![variable(early::ADDRESS_ENV, format!("{operator}{}", early::PATH))];
-    all.extend((!goes_on).then(|| variable(early::HAND_OVER_ENV, "true".into())));
-    all
+/// Returns what build pods find in their environment: where `operator` is reached.
+pub fn variable(operator: &str) -> EnvVar {
+    let value = Some(format!("{operator}{}", early::PATH));
+    EnvVar { name: early::ADDRESS_ENV.into(), value, value_from: None }
 }
 
 /// Returns the volume with the pod's token, and where it goes. The token is for the operator alone: the API server does not

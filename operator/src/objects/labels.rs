@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::{Resource, ResourceExt};
 use slipway_crds::ImageBuild;
+use slipway_protocol::early::Part;
 
 /// Who manages the object.
 pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
@@ -25,9 +26,9 @@ pub const POD: &str = "slipway.dev/pod";
 /// The claim that the pod uses: pods of one claim stay on one node where the claim asks for that.
 pub const CLAIM: &str = "slipway.dev/claim";
 
-/// Returns the annotation with what a container of a build pod said before its kubelet did.
-pub fn report(container: &str) -> String {
-    format!("{DOMAIN}report.{container}")
+/// Returns the annotation with what a build pod said of a part of its work before its kubelet did.
+pub fn report(part: Part) -> String {
+    format!("{DOMAIN}report.{}", part.name())
 }
 
 /// Returns a label selector for all pods that the operator makes.

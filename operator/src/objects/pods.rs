@@ -37,9 +37,6 @@ pub struct Blueprint<'a> {
     pub attempt: Attempt,
 }
 
-/// Seconds of a build that takes long.
-const LONG: f64 = 300.0;
-
 /// Whose log `kubectl logs` shows.
 const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
 
@@ -76,34 +73,31 @@ impl Blueprint<'_> {
         ];
         let mut env = self.container().env.unwrap_or_default();
         let identity = self.settings.reports.as_ref().map(|operator| {
-            env.extend(identity::variables(operator, self.goes_on()));
+            env.push(identity::variable(operator));
             identity::volume()
         });
         for (volume, at) in self.credentials().into_iter().chain(self.source_volume()).chain(identity) {
             mounts.push(VolumeMount { read_only: Some(true), ..mount(&volume.name, &at) });
             volumes.push(volume);
         }
-        let container = |name: &str, args: Vec<String>| Container {
-            name: name.into(),
-            args: Some(args),
-            volume_mounts: Some(mounts.clone()),
-            security_context: Some(if plain {
-                isolation::plain_context()
-            } else {
-                isolation::build_context()
-            }),
+        let context = if plain { isolation::plain_context() } else { isolation::build_context() };
+        let mut containers = vec![Container {
+            name: paths::BUILD_CONTAINER.into(),
+            args: Some(paths::build_args()),
+            volume_mounts: Some(mounts),
+            security_context: Some(context),
             resources: Some(self.settings.build_pods.resources.clone()),
-            env: Some(env.clone()),
+            env: Some(env),
             ..self.container()
-        };
-        let mut containers = vec![container(paths::CONDUCT_CONTAINER, paths::conduct_args())];
+        }];
         let mut host_users = None;
         // Where user code runs, it is the settings of stage pods that keep it in: a runtime class of virtual machines.
         let defaults = if together.is_some() { &self.settings.stage_pods } else { &self.settings.build_pods };
         if let Some((rung, user_namespace)) = together {
             let everything: Vec<&String> = self.valid.secrets.keys().collect();
             let (mut stage, more) = self.stage_container(0, &everything, rung, user_namespace);
-            // The scratch of `conduct` may hold what it fetched with credentials.
+            stage.args.get_or_insert_default().push(paths::WAIT.into());
+            // The build's scratch may hold what it fetched with credentials.
             stage.volume_mounts.iter_mut().flatten().filter(|m| m.name == SCRATCH).for_each(|m| {
                 STAGE_SCRATCH.clone_into(&mut m.name);
             });
@@ -112,8 +106,18 @@ impl Blueprint<'_> {
             containers.push(stage);
             host_users = user_namespace.then_some(false);
         }
+        containers.push(Container {
+            name: paths::REPORT_CONTAINER.into(),
+            args: Some(paths::report_args()),
+            volume_mounts: Some(vec![VolumeMount {
+                read_only: Some(true),
+                ..mount(SCRATCH, paths::SCRATCH)
+            }]),
+            security_context: Some(isolation::plain_context()),
+            resources: Some(self.settings.report_resources.clone()),
+            ..self.container()
+        });
         let spec = PodSpec {
-            init_containers: Some(vec![container(paths::PLAN_CONTAINER, paths::plan_args())]),
             containers,
             volumes: Some(volumes),
             host_users,
@@ -121,19 +125,9 @@ impl Blueprint<'_> {
             ..self.pod_spec(defaults, &BTreeMap::new(), &[])
         };
         let mut pod = self.pod(name, "build", None, spec);
-        if together.is_none() && self.settings.reports.is_some() && self.goes_on() {
-            // Who has reported the plan goes on in the same container: its log is what people look for.
-            let annotations = pod.metadata.annotations.get_or_insert_default();
-            annotations.entry(DEFAULT_CONTAINER.into()).or_insert_with(|| paths::PLAN_CONTAINER.into());
-        }
+        let annotations = pod.metadata.annotations.get_or_insert_default();
+        annotations.entry(DEFAULT_CONTAINER.into()).or_insert_with(|| paths::BUILD_CONTAINER.into());
         pod
-    }
-
-    /// Tells whether the container that plans may go on and conduct. While it does, its pod is `Pending` to whoever looks at it, and
-    /// alerts and cleaners look for pods that are so for long; a build that takes long does not notice the second that it saves.
-    fn goes_on(&self) -> bool {
-        let status = self.build.status.as_ref();
-        status.and_then(|status| status.history.first()).is_none_or(|last| last.seconds < LONG)
     }
 
     /// Makes the pod that asks a git server what a reference is now. It needs no rights at all.

@@ -5,6 +5,7 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use slipway_crds::quantity;
 use slipway_crds::status::{IsolationStatus, SourceStatus, StageStatus};
 use slipway_crds::validate::ValidBuild;
+use slipway_protocol::paths::BUILD_CONTAINER;
 use slipway_protocol::report::{BuildReport, PlanReport, PlannedStage, StagePodReport, StageReport};
 
 use super::conditions::{self, reasons, types};
@@ -60,18 +61,22 @@ pub(super) fn follow(inputs: &Inputs, valid: &ValidBuild, attempt: Attempt, plan
     match &pod.plan {
         Progress::Ended(End { exit_code: 0, report: Ok(report), .. }) => {
             planned(inputs, report, plan);
-            if let Some(done) = report.done.as_deref() {
-                return result::succeed(inputs, valid, plan, done);
-            }
         }
         Progress::Ended(end) => {
-            let failed = end.report.as_ref().ok().and_then(|report| {
-                if report.done.is_some() {
-                    planned(inputs, report, plan);
-                }
-                report.failure.clone().or_else(|| report.done.as_ref()?.failure.clone())
-            });
-            return result::ended(inputs, valid, plan, pod, "plan", &end.reason, end.exit_code, failed);
+            if stages_go_on(inputs, pod, plan) {
+                return;
+            }
+            let failed = end.report.as_ref().ok().and_then(|report| report.failure.clone());
+            return result::ended(
+                inputs,
+                valid,
+                plan,
+                pod,
+                BUILD_CONTAINER,
+                &end.reason,
+                end.exit_code,
+                failed,
+            );
         }
         other => return starting(inputs, valid, pod, other, plan),
     }
@@ -95,12 +100,26 @@ pub(super) fn follow(inputs: &Inputs, valid: &ValidBuild, attempt: Attempt, plan
             }
         }
         Progress::Ended(end) => {
+            if stages_go_on(inputs, pod, plan) {
+                return;
+            }
             let failed = end.report.as_ref().ok().and_then(|r| r.failure.clone());
-            result::ended(inputs, valid, plan, pod, pod.conductor, &end.reason, end.exit_code, failed);
+            result::ended(inputs, valid, plan, pod, BUILD_CONTAINER, &end.reason, end.exit_code, failed);
         }
         Progress::Stuck(..) => starting(inputs, valid, pod, &pod.conduct, plan),
         Progress::Waiting | Progress::Running => running(inputs, attempt, plan),
     }
+}
+
+/// Tells whether the build has ended badly, and the container that runs stages in its pod has a moment left to end by itself: a
+/// pod that is removed has no log.
+fn stages_go_on(inputs: &Inputs, pod: &PodView, plan: &mut Plan) -> bool {
+    let since = pod.ended.map_or(0.0, |t| inputs.now.duration_since(t).as_secs_f64());
+    let waits = pod.one && !pod.over && since < LAST_WORDS;
+    if waits {
+        plan.again_in(SignedDuration::from_millis(300));
+    }
+    waits
 }
 
 /// Takes over what `conduct` says that stage pods will say. Returns whether others are yet to say something.

@@ -41,6 +41,7 @@ fn every_setting_can_be_set() {
         cache_access_mode,
         ca_bundle,
         build_pods,
+        report_resources,
         stage_pods,
         log,
         // Without `..`: a setting that the chart does not know fails to compile here. The last is of the replica.
@@ -53,6 +54,8 @@ fn every_setting_can_be_set() {
     assert_eq!((max_builds, max_builds_per_namespace, user_namespaces), (7, 3, false));
     assert_eq!(cache_access_mode, "ReadWriteMany");
     assert_eq!(log, "debug");
+    assert_eq!(report_resources.requests.unwrap()["cpu"].0, "2m");
+    assert_eq!(report_resources.limits.unwrap()["memory"].0, "32Mi");
     assert!(
         ca_bundle.starts_with("-----BEGIN CERTIFICATE-----\n") && ca_bundle.ends_with("END CERTIFICATE-----")
     );

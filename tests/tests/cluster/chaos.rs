@@ -24,17 +24,13 @@ fn start(ns: &Namespace, name: &str, dockerfile: &str, more: &str) -> Result<()>
 /// Deletes a pod that runs, without grace, as soon as there is one; tells whether there was one in time.
 fn kill_one(ns: &Namespace, role: &str, patience: Duration) -> Result<bool> {
     let selector = format!("--selector=slipway.dev/role={role}");
-    // A build pod is `Pending` while its first container works, which may be all the time.
-    let works = r#"--output=jsonpath={range .items[*]}{.metadata.name}{" "}{.status.initContainerStatuses[*].state.running.startedAt}{.status.containerStatuses[*].state.running.startedAt}{"\n"}{end}"#;
+    let running = "--field-selector=status.phase=Running";
     let start = Instant::now();
     loop {
-        let pods = ns.kubectl(&["get", "pods", &selector, works])?;
-        let mut working =
-            pods.lines().filter_map(|line| line.split_once(' ').filter(|(_, since)| !since.is_empty()));
-        if let Some((pod, _)) = working.next() {
+        let pods = ns.kubectl(&["get", "pods", &selector, running, "--output=name"])?;
+        if let Some(pod) = pods.lines().next() {
             ns.kubectl(&[
                 "delete",
-                "pod",
                 pod,
                 "--grace-period=0",
                 "--force",

@@ -1,5 +1,7 @@
 //! Build pods tell the operator themselves when they have planned or built: it need not wait for their kubelet.
 
+use std::time::{Duration, Instant};
+
 use anyhow::{Context, Result};
 use serde_json::Value;
 use slipway_tests::cluster::{Cluster, Namespace};
@@ -33,7 +35,7 @@ fn a_build_says_itself_that_it_is_done() -> Result<()> {
         let pods = ns.pods("early", run)?;
         let build = pods.iter().find(|pod| pod["metadata"]["labels"]["slipway.dev/role"] == "build");
         let said = &build.context("no build pod")?["metadata"]["annotations"];
-        if said["slipway.dev/report.plan"].is_null() || said["slipway.dev/report.conduct"].is_null() {
+        if said["slipway.dev/report.plan"].is_null() || said["slipway.dev/report.build"].is_null() {
             continue;
         }
         // All is in the status that the stage pods would have said a moment later.
@@ -52,6 +54,40 @@ fn a_build_says_itself_that_it_is_done() -> Result<()> {
     anyhow::bail!("the operator heard nothing in five builds")
 }
 
+#[test]
+fn the_kubelet_is_told_the_same_while_the_build_goes_on() -> Result<()> {
+    let cluster = Cluster::here()?;
+    let ns = cluster.namespace("baseline")?;
+    ns.build(
+        "told",
+        "{dockerfile: {inline: \"FROM busybox AS slow\\nRUN sleep 12\\n\"}, images: [{name: REPO/told}]}",
+    )?;
+    let said = |pod: &Value| {
+        let report =
+            pod["status"]["containerStatuses"].as_array()?.iter().find(|one| one["name"] == "report")?;
+        report["state"]["terminated"]["message"].as_str().map(ToOwned::to_owned)
+    };
+    ns.until("told", "running stage", |build| build["status"]["stages"][0]["state"] == "Running")?;
+    let start = Instant::now();
+    let (pod, plan) = loop {
+        let pods = ns.pods("told", 1)?;
+        let build = pods.into_iter().find(|pod| pod["metadata"]["name"] == "told-1-build");
+        let build = build.context("no build pod")?;
+        if let Some(plan) = said(&build) {
+            break (build, plan);
+        }
+        anyhow::ensure!(start.elapsed() < Duration::from_secs(8), "no last words: {build:#}");
+        std::thread::sleep(Duration::from_millis(100));
+    };
+    assert!(plan.contains(r#""n":"slow""#) && plan.contains(r#""p":0"#), "{plan}");
+    assert_eq!(pod["status"]["phase"], "Running", "it builds");
+    // Whoever looks sees the log, of whichever container.
+    assert!(ns.kubectl(&["logs", "told-1-build"])?.contains("stage slow"));
+    ns.kubectl(&["logs", "told-1-build", "--all-containers"])?;
+    ns.succeeded("told")?;
+    Ok(())
+}
+
 /// Sends the report of a finished plan with a token, and returns what the operator answers.
 fn send(cluster: &Cluster, ns: &Namespace, name: &str, token: &str) -> Result<String> {
     let leader = cluster.leader()?;
@@ -61,7 +97,7 @@ fn send(cluster: &Cluster, ns: &Namespace, name: &str, token: &str) -> Result<St
     let host = if address.contains(':') { format!("[{address}]") } else { address };
     let line = format!(
         "wget -S -O- --header 'Authorization: Bearer {token}' --header 'Content-Type: application/json' \
-         --post-data '{{\"container\": \"plan\", \"report\": \"{{}}\"}}' http://{host}:8081/v1/reports 2>&1 || true"
+         --post-data '{{\"part\": \"plan\", \"report\": \"{{}}\"}}' http://{host}:8081/v1/reports 2>&1 || true"
     );
     ns.run(name, "busybox", &["sh", "-c", &line])
 }

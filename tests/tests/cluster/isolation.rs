@@ -88,6 +88,8 @@ images: [{name: REPO/secretive}]
 ",
     )?;
     ns.succeeded("secretive")?;
+    // Each of its containers has a log by now.
+    ns.kubectl(&["wait", "pod", "--all", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=60s"])?;
     let image = ns.image("secretive");
     assert_eq!(cluster.file(&image, "length")?.trim(), canary.len().to_string());
     assert!(!cluster.file(&image, "seen")?.contains("npmrc"));

@@ -85,7 +85,7 @@ images: [{name: REPO/alone, pushSecret: {name: reg}}]
     assert_eq!(cluster.file(&image, "left")?, "left\n");
     let (seen, processes) = (cluster.file(&image, "seen")?, cluster.file(&image, "processes")?);
     assert!(!seen.contains("dockerconfigjson") && !seen.contains("credentials"), "{seen}");
-    assert!(!processes.contains("conduct"), "{processes}");
+    assert!(!processes.contains("request.json"), "{processes}");
     assert!(ns.kubectl(&["get", "persistentvolumeclaims", "--output=name"])?.trim().is_empty());
     // A failing command is told as ever, and the pod stays for its log.
     ns.build(

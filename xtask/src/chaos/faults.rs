@@ -73,20 +73,12 @@ impl Bed<'_> {
         }
     }
 
-    /// Picks one of the pods in which a container runs: a build pod is `Pending` while its first one does.
+    /// Picks one of the pods that run.
     fn pick(&self, selector: &str, namespace: &str, dice: &mut Dice) -> Result<Option<Value>> {
-        let found = self.access.kubectl(["get", "pods", selector, namespace, "--output=json"])?;
+        let running = "--field-selector=status.phase=Running";
+        let found = self.access.kubectl(["get", "pods", selector, namespace, running, "--output=json"])?;
         let mut found: Value = serde_json::from_str(&found)?;
         let pods = found["items"].as_array_mut().context("no list")?;
-        let runs = |pod: &Value| {
-            let kinds = ["initContainerStatuses", "containerStatuses"];
-            kinds
-                .iter()
-                .filter_map(|kind| pod["status"][kind].as_array())
-                .flatten()
-                .any(|one| one["state"]["running"].is_object())
-        };
-        pods.retain(runs);
         Ok((!pods.is_empty()).then(|| pods.swap_remove(dice.roll(pods.len()))))
     }
 

@@ -1,7 +1,6 @@
 //! A build pod says itself that it has built, before the kubelets of its pods have seen them end.
 
-use slipway_crds::ImageBuildStatus;
-use slipway_crds::status::HistoryEntry;
+use k8s_openapi::api::core::v1::Container;
 
 use super::world::{World, ended};
 use crate::objects::identity;
@@ -94,23 +93,10 @@ fn what_is_pushed_is_not_lost_with_its_pods() {
 }
 
 #[test]
-fn what_was_built_at_once_is_not_lost_with_its_pod_either() {
-    let mut world = World::simple();
-    world.step();
-    world.say_plan();
-    world.say_built_at_once(None);
-    world.pod("-build").deleting = true;
-    world.step();
-    assert_eq!((world.status().phase.as_str(), world.status().attempt), ("Succeeded", 1));
-}
-
-#[test]
 fn a_plan_that_is_heard_early_starts_the_stages() {
     let mut world = World::simple();
     world.step();
     world.say_plan();
-    // Its kubelet has not started the next container.
-    world.pod("-build").conduct = Progress::Waiting;
     assert_eq!(world.step().objects.pods.len(), 2);
     assert_eq!(world.status().phase, "Running");
 }
@@ -122,38 +108,25 @@ fn only_the_build_pod_can_say_who_it_is() {
     let build = world.step().objects.pods.remove(0).spec.unwrap();
     world.say_plan();
     let stage = world.step().objects.pods.remove(0).spec.unwrap();
-    for container in build.init_containers.iter().flatten().chain(&build.containers) {
-        let env = container.env.as_ref().unwrap();
-        let address = env.iter().find(|one| one.name == "SLIPWAY_REPORTS").unwrap();
-        assert_eq!(address.value.as_deref(), Some("http://192.0.2.7:8081/v1/reports"));
-        let mount = |at: &&k8s_openapi::api::core::v1::VolumeMount| at.mount_path == "/slipway/identity";
-        assert_eq!(container.volume_mounts.iter().flatten().find(mount).unwrap().read_only, Some(true));
-    }
+    let container = &build.containers[0];
+    let address = |container: &Container| {
+        container
+            .env
+            .iter()
+            .flatten()
+            .find(|one| one.name == "SLIPWAY_REPORTS")
+            .and_then(|one| one.value.clone())
+    };
+    assert_eq!(address(container).as_deref(), Some("http://192.0.2.7:8081/v1/reports"));
+    let mount = container.volume_mounts.iter().flatten().find(|one| one.mount_path == "/slipway/identity");
+    assert_eq!(mount.unwrap().read_only, Some(true));
     let (volume, _) = identity::volume();
     assert!(build.volumes.as_ref().unwrap().contains(&volume));
     let token = volume.projected.unwrap().sources.unwrap().remove(0).service_account_token.unwrap();
     assert_eq!(token.audience.as_deref(), Some("slipway.dev/operator"));
     // Stage pods run user code: they have neither the token nor the address.
     assert!(stage.volumes.unwrap().iter().all(|volume| volume.projected.is_none()));
-    let env = stage.containers[0].env.clone().unwrap();
-    assert!(env.iter().all(|one| one.name != "SLIPWAY_REPORTS"));
-}
-
-/// A pod whose first container runs is `Pending` to whoever looks, and some look for pods that are so for long.
-#[test]
-fn a_build_that_took_long_is_conducted_by_the_next_container() {
-    for (seconds, hands_over) in [(30.0, false), (1200.0, true)] {
-        let mut world = World::simple();
-        world.settings = Settings { reports: Some("http://192.0.2.7:8081".into()), ..Settings::default() };
-        let entry = HistoryEntry { run: 0, result: "Succeeded".into(), seconds, ..HistoryEntry::default() };
-        world.build.status = Some(ImageBuildStatus { history: vec![entry], ..ImageBuildStatus::default() });
-        let build = world.step().objects.pods.remove(0);
-        let env = build.spec.unwrap().containers[0].env.clone().unwrap();
-        assert_eq!(env.iter().any(|one| one.name == "SLIPWAY_HAND_OVER"), hands_over, "{seconds}");
-        let annotations = build.metadata.annotations.unwrap();
-        let log = annotations.get("kubectl.kubernetes.io/default-container").map(String::as_str);
-        assert_eq!(log, (!hands_over).then_some("plan"), "{seconds}");
-    }
+    assert_eq!(address(&stage.containers[0]), None);
 }
 
 /// Annotations that a build asks for are not taken for what its pod said.

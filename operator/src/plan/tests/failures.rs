@@ -99,7 +99,7 @@ fn a_node_without_memory_is_another_try() {
     let mut world = running();
     world.pod("-deps").stage = ended(137, "OOMKilled", Err("the container ended without a report".into()));
     // Another container's limit is none of this one's.
-    world.pod("-deps").memory_limited = vec!["conduct".into()];
+    world.pod("-deps").memory_limited = vec!["build".into()];
     world.step();
     assert_eq!(world.status().attempt, 2, "the container has no limit that could be raised");
     let (_, reason) = world.condition("Ready").unwrap();
@@ -135,8 +135,7 @@ fn a_push_that_fails_says_so() {
         message: "401 from registry.example".into(),
         ..Failure::default()
     };
-    world.pod("-build").conduct =
-        ended(1, "Error", Ok(BuildReport { failure: Some(said), ..BuildReport::default() }));
+    world.say_failed(said);
     world.step();
     assert_eq!(failure(&world).0, "PushFailed");
     assert_eq!(world.condition("Pushed").unwrap().0, "False");

@@ -224,11 +224,11 @@ fn pods_as_they_are_made() {
 }
 
 #[test]
-fn a_build_without_stage_pods_is_ready_when_its_plan_is_done() {
+fn a_build_without_stage_pods_needs_nobody_else() {
     let mut world = World::simple();
     world.step();
     world.say_plan_of(&[("final", None, &[])]);
-    world.say_built_at_once(None);
+    world.say_built_early(&[]);
     let plan = world.step();
     assert_eq!(world.status().phase, "Succeeded");
     assert!(plan.delete_pods.is_empty(), "the log stays");
@@ -237,8 +237,7 @@ fn a_build_without_stage_pods_is_ready_when_its_plan_is_done() {
     let mut world = World::simple();
     world.step();
     world.say_plan_of(&[("final", None, &[])]);
-    let failure = slipway_protocol::report::Failure { reason: "PushFailed".into(), ..Default::default() };
-    world.say_built_at_once(Some(&failure));
+    world.say_failed(slipway_protocol::report::Failure { reason: "PushFailed".into(), ..Default::default() });
     world.step();
     assert_eq!(world.status().failure.unwrap().reason, "PushFailed");
     assert_eq!(world.status().stages.len(), 1);

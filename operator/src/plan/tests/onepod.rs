@@ -1,6 +1,6 @@
 //! `spec.cache.type: None`: everything in one pod.
 
-use slipway_protocol::report::{Failure, StagePodReport, StageReport};
+use slipway_protocol::report::{Failure, PlanReport, StagePodReport, StageReport};
 
 use super::world::{World, ended};
 use crate::objects::isolation::Level;
@@ -23,7 +23,9 @@ fn one_pod_no_claim_and_the_stages_see_no_credentials() {
         mounts.into_iter().map(|m| m.mount_path).collect::<Vec<_>>()
     };
     assert!(mounts(0).iter().any(|path| path.starts_with("/slipway/credentials/")));
-    assert!(!mounts(1).iter().any(|path| path.starts_with("/slipway/credentials")));
+    for other in [1, 2] {
+        assert!(!mounts(other).iter().any(|path| path.starts_with("/slipway/credentials")));
+    }
     world.say_plan();
     assert!(world.step().objects.pods.is_empty(), "no other pod");
     world.say_built();
@@ -45,7 +47,7 @@ fn a_failing_stage_is_told_and_its_pod_stays() {
     pod.stage = ended(1, "Error", Ok(StagePodReport { stages: vec![stage], ..StagePodReport::default() }));
     pod.stage_ended = Some(now);
     world.step();
-    assert_eq!(world.status().finished_at, None, "conduct has a moment to end");
+    assert_eq!(world.status().finished_at, None, "the build has a moment to end");
     world.pass(10);
     world.step();
     let status = world.status();
@@ -53,11 +55,47 @@ fn a_failing_stage_is_told_and_its_pod_stays() {
 }
 
 #[test]
+fn a_failing_build_gives_the_stages_a_moment() {
+    let mut world = World::new(SPEC);
+    world.step();
+    let now = world.now;
+    let failure =
+        Failure { reason: "DockerfileInvalid".into(), message: "no FROM".into(), ..Failure::default() };
+    let pod = world.pod("-build");
+    pod.plan = ended(1, "Error", Ok(PlanReport { failure: Some(failure), ..PlanReport::default() }));
+    pod.ended = Some(now);
+    let plan = world.step();
+    assert_eq!((world.status().finished_at, plan.delete_pods.len()), (None, 0), "its log would be lost");
+    assert!(plan.requeue.is_some());
+    // The stages have ended too.
+    world.pod("-build").over = true;
+    let plan = world.step();
+    assert_eq!(world.status().failure.unwrap().reason, "DockerfileInvalid");
+    assert!(plan.delete_pods.is_empty());
+}
+
+#[test]
+fn stages_that_do_not_end_are_ended() {
+    let mut world = World::new(SPEC);
+    world.step();
+    let now = world.now;
+    let pod = world.pod("-build");
+    pod.plan = ended(137, "OOMKilled", Err(String::new()));
+    pod.memory_limited = vec!["build".into()];
+    pod.ended = Some(now);
+    world.step();
+    world.pass(6);
+    let plan = world.step();
+    assert_eq!(world.status().failure.unwrap().reason, "OutOfMemory");
+    assert_eq!(plan.delete_pods, ["shop-1-build"]);
+}
+
+#[test]
 fn restricted_leaves_the_stages_container_out() {
     let mut world = World::new(SPEC);
     world.facts.level = Level::Restricted;
     let plan = world.step();
-    assert_eq!(plan.objects.pods[0].spec.as_ref().unwrap().containers.len(), 1);
+    assert_eq!(plan.objects.pods[0].spec.as_ref().unwrap().containers.len(), 2);
     insta::assert_yaml_snapshot!("restricted_pod", plan.objects.pods[0]);
     world.say_plan_of(&[("all", Some(0), &[])]);
     world.step();

@@ -175,17 +175,11 @@ impl World {
         pod.over = true;
     }
 
-    /// The plan has done everything itself.
-    pub(super) fn say_built_at_once(&mut self, failure: Option<&Failure>) {
-        let done = BuildReport { failure: failure.cloned(), ..built() };
+    /// What was planned failed.
+    pub(super) fn say_failed(&mut self, failure: Failure) {
         let pod = self.pod("-build");
-        if let Progress::Ended(end) = &mut pod.plan {
-            end.exit_code = i32::from(failure.is_some());
-            if let Ok(report) = &mut end.report {
-                report.done = Some(Box::new(done));
-            }
-        }
-        pod.conduct = Progress::Waiting;
+        pod.conduct = ended(1, "Error", Ok(BuildReport { failure: Some(failure), ..built() }));
+        pod.over = true;
     }
 
     pub(super) fn say_built(&mut self) {
