@@ -1,6 +1,6 @@
 //! What the operator needs to know of a pod, read from its object. Pure.
 
-use k8s_openapi::api::core::v1::{Container, ContainerStatus, Pod};
+use k8s_openapi::api::core::v1::{Container, ContainerStatus, Pod, PodStatus};
 use k8s_openapi::jiff::Timestamp;
 use slipway_protocol::message::{self, Message};
 use slipway_protocol::paths;
@@ -83,6 +83,8 @@ pub struct PodView {
     pub plan: Progress<PlanReport>,
     /// What follows it.
     pub conduct: Progress<BuildReport>,
+    /// Where nobody would hear of a plan any more, though the build goes on: since when, and why.
+    pub silent: Option<(Timestamp, String)>,
     /// True for a build pod whose stages run in a container of its own.
     pub one: bool,
     /// The container that runs stages: of a stage pod, or of a build pod that is all in one.
@@ -105,7 +107,7 @@ impl PodView {
         };
         let status = pod.status.clone().unwrap_or_default();
         let phase = status.phase.as_deref().unwrap_or_default();
-        let conditions = status.conditions.unwrap_or_default();
+        let conditions = status.conditions.clone().unwrap_or_default();
         let disrupted = conditions
             .iter()
             .find(|c| c.type_ == "DisruptionTarget" && c.status == "True")
@@ -118,7 +120,8 @@ impl PodView {
                 )
                 .then_some(reason)
             })
-            .or_else(|| (phase == "Unknown").then(|| "NodeLost".to_owned()));
+            .or_else(|| (phase == "Unknown").then(|| "NodeLost".to_owned()))
+            .or_else(|| refused(&status));
         let unschedulable = conditions
             .iter()
             .find(|c| c.type_ == "PodScheduled" && c.status == "False")
@@ -137,16 +140,17 @@ impl PodView {
         let stage_ended = stage.and_then(|stage| times(stage).1);
         let one = role == Role::Build
             && pod.spec.iter().flat_map(|s| &s.containers).any(|c| c.name == paths::STAGE_CONTAINER);
-        let (plan, conduct) = build::view(pod, build, find(paths::REPORT_CONTAINER));
+        let build::View { plan, conduct, silent } = build::view(pod, build, find(paths::REPORT_CONTAINER));
+        let planned = matches!(&plan, Progress::Ended(End { exit_code: 0, report: Ok(_), .. }));
         Some(Self {
             name: meta.name.clone().unwrap_or_default(),
             role,
             run: label(labels::RUN)?.parse().ok()?,
             attempt: label(labels::ATTEMPT)?.parse().ok()?,
             deleting: meta.deletion_timestamp.is_some(),
-            // The pod's phase follows its containers' end by a moment.
+            // The pod's phase follows its containers' end by a moment. Where there was no plan, that of the stages ends by itself.
             over: matches!(phase, "Succeeded" | "Failed")
-                || (ended.is_some() && (!one || stage_ended.is_some())),
+                || (ended.is_some() && (!one || !planned || stage_ended.is_some())),
             disrupted,
             unschedulable,
             scheduled,
@@ -157,6 +161,7 @@ impl PodView {
             memory_limited: memory_limited(pod),
             plan,
             conduct,
+            silent,
             one,
             stage: progress(stage),
             stage_ended,
@@ -180,6 +185,17 @@ impl PodView {
             _ => None,
         }
     }
+}
+
+/// Why a kubelet has not taken a pod that the scheduler gave it, where it has not: no container of it ever ran.
+fn refused(status: &PodStatus) -> Option<String> {
+    let ran = |container: &ContainerStatus| {
+        container.state.as_ref().is_some_and(|state| state.terminated.is_some() || state.running.is_some())
+    };
+    let failed = status.phase.as_deref() == Some("Failed");
+    let none = !status.container_statuses.iter().flatten().any(ran);
+    let words = [&status.reason, &status.message].into_iter().flatten().cloned().collect::<Vec<_>>();
+    (failed && none).then(|| words.join(": "))
 }
 
 /// Returns the names of the containers with a memory limit of their own.

@@ -98,7 +98,7 @@ impl Default for Settings {
             cache_access_mode: "ReadWriteOnce".into(),
             ca_bundle: String::new(),
             build_pods: PodDefaults::small(),
-            report_resources: requests("5m", "8Mi"),
+            report_resources: requests("10m", "16Mi"),
             stage_pods: PodDefaults::small(),
             log: "info".into(),
             reports: None,

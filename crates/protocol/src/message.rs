@@ -19,6 +19,10 @@ const COMPRESSED: &str = "gz:";
 /// The most bytes that a message unpacks to: whatever is longer was not written by [`encode`].
 const UNPACKED_LIMIT: u64 = 1 << 20;
 
+/// The most bytes that are left as they are. A kubelet keeps 12 KiB a pod and divides them among its containers, also those
+/// that others put into it: a report that it cuts is none.
+const PLAIN_LIMIT: usize = 2048;
+
 /// A report that can be made shorter.
 pub trait Message: Serialize + DeserializeOwned + Clone {
     /// Leaves out the least useful part that is left. Returns false where nothing can be left out any more.
@@ -49,7 +53,7 @@ pub fn encode_within<M: Message>(message: &M, limit: usize) -> String {
     let mut message = message.clone();
     loop {
         let json = serde_json::to_string(&message).unwrap_or_else(|_| "{}".into());
-        if json.len() <= limit {
+        if json.len() <= limit.min(PLAIN_LIMIT) {
             return json;
         }
         let packed = format!("{COMPRESSED}{}", BASE64.encode(compress(json.as_bytes())));
@@ -89,7 +93,7 @@ impl Message for PlanReport {
     fn shorten(&mut self) -> bool {
         if self.failure.as_mut().is_some_and(shorten_failure)
             || self.warnings.pop().is_some()
-            || self.done.as_mut().is_some_and(|done| done.shorten())
+            || self.done.as_mut().is_some_and(|done| done.pods.pop_last().is_some())
         {
             return true;
         }
@@ -97,12 +101,11 @@ impl Message for PlanReport {
         if longest.is_some_and(|stage| halve(&mut stage.why, 0)) {
             return true;
         }
-        // Of a build that is done, its result says more than what was planned.
-        let many = self.done.is_some() && !self.stages.is_empty();
-        if many {
-            self.stages.clear();
-        }
-        many
+        // Of a build that is done, its result says more than what was planned, which was said before.
+        let Some(done) = &mut self.done else { return false };
+        let many = !self.stages.is_empty();
+        self.stages.clear();
+        many || done.shorten()
     }
 }
 
@@ -214,6 +217,29 @@ mod tests {
         assert!(read.pods.len() < 64 && read.failure == Some(failure), "{}", read.pods.len());
         let all = decode::<BuildReport>(&encode_within(&report, 128 << 10)).expect("readable");
         assert_eq!(all, report);
+    }
+
+    #[test]
+    fn of_a_build_that_is_done_the_result_stays_longest() {
+        let noise = |n: usize| slipway_oci::Digest::of(n.to_string()).hex();
+        let tail: String = (0..30).map(noise).collect();
+        let failure = Failure { tail: tail.clone(), ..Failure::default() };
+        let done = BuildReport { failure: Some(failure), ..BuildReport::default() };
+        let stage = |n| PlannedStage { name: noise(n), why: noise(n + 100), ..PlannedStage::default() };
+        let stages = (0..60).map(stage).collect();
+        let report = PlanReport { stages, done: Some(Box::new(done)), ..PlanReport::default() };
+        let read = decode::<PlanReport>(&encode(&report)).expect("readable");
+        assert_eq!(read.done.and_then(|done| done.failure).map(|failure| failure.tail), Some(tail));
+    }
+
+    #[test]
+    fn what_is_not_short_is_packed_before_a_kubelet_may_cut_it() {
+        let tail = "the same line again\n".repeat(150);
+        let report =
+            BuildReport { failure: Some(Failure { tail, ..Failure::default() }), ..BuildReport::default() };
+        let text = encode(&report);
+        assert!(text.starts_with(COMPRESSED) && text.len() < 1024, "{}", text.len());
+        assert_eq!(decode::<BuildReport>(&text).ok(), Some(report));
     }
 
     #[test]

@@ -64,6 +64,8 @@ pub const EXIT_USAGE: u8 = 2;
 /// The build was cancelled: [`CANCELLED_FILE`] appeared.
 pub const EXIT_CANCELLED: u8 = 3;
 
+/// Touched by the build pod while it lives, in a build's folder.
+pub const ALIVE_FILE: &str = "alive";
 /// The plan, in a build's folder.
 pub const PLAN_FILE: &str = "plan.json";
 /// Written by the build pod when the build is over badly: stage pods stop.
@@ -113,10 +115,9 @@ pub fn poll_args(url: &str, reference: &str, credentials: &str) -> Vec<String> {
     std::iter::once("poll".to_owned()).chain(given.map(|(name, value)| format!("{name}={value}"))).collect()
 }
 
-/// Returns the arguments of the container that runs stages.
-pub fn stage_args(build: &str, pod: u32) -> Vec<String> {
-    vec!["stage".into(), "--build".into(), build.into(), "--pod".into(), pod.to_string()]
+/// Returns the arguments of the container that runs stages. In one pod with the build it starts before there is a plan, and waits.
+pub fn stage_args(build: &str, pod: u32, wait: bool) -> Vec<String> {
+    let mut args = vec!["stage".into(), "--build".into(), build.into(), "--pod".into(), pod.to_string()];
+    args.extend(wait.then(|| "--wait".to_owned()));
+    args
 }
-
-/// One more of them in one pod with the build, where it starts before there is a plan.
-pub const WAIT: &str = "--wait";

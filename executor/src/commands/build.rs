@@ -9,6 +9,7 @@ use slipway_executor::event::Events;
 use slipway_executor::fetch::trust;
 use slipway_executor::pod::conduct::{ConductPlaces, conduct};
 use slipway_executor::pod::early;
+use slipway_executor::pod::heart::Heart;
 use slipway_executor::pod::plan::{PlanPlaces, plan};
 use slipway_executor::pod::relay::Relay;
 use slipway_executor::room::make_room;
@@ -39,16 +40,17 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let relay = Relay::begin(&scratch());
     note_owners_where_needed();
-    let request = read_request(&args.request)?;
-    let store = match trust(&request).and_then(|()| open_store(&args.store.store)) {
-        Ok(store) => store,
-        Err(failure) => {
-            leave(&PlanReport { failure: Some((*failure).clone()), ..PlanReport::default() });
-            return Ok(ended(Some(&failure)));
-        }
-    };
-    let registry = registry(&request.registries)?;
-    Ok(Build { request, store, registry, runtime: runtime()? }.run(relay))
+    let runtime = runtime()?;
+    Ok(match Build::of(args, runtime) {
+        Ok(build) => build.run(relay),
+        Err(failure) => failed(&PlanReport { failure: Some(*failure), ..PlanReport::default() }),
+    })
+}
+
+/// Ends without a plan.
+fn failed(report: &PlanReport) -> ExitCode {
+    leave(report);
+    ended(report.failure.as_ref())
 }
 
 /// A build of this pod.
@@ -60,18 +62,32 @@ struct Build {
 }
 
 impl Build {
+    fn of(args: &Args, runtime: Runtime) -> Result<Self, Box<Failure>> {
+        let request = read_request(&args.request).map_err(|error| wrong_settings(&error))?;
+        trust(&request)?;
+        let store = Store::open(&args.store.store).map_err(|error| store_failed(&error.into()))?;
+        let registry = registry(&request.registries).map_err(|error| wrong_settings(&error))?;
+        Ok(Self { request, store, registry, runtime })
+    }
+
     fn run(&self, relay: Relay) -> ExitCode {
         // Held before anything is removed to make room: the kubelet has mounted parts of it into the container that runs stages.
-        let beside = self.request.one_pod.then(|| self.store.build_dir(&self.request.id));
+        let folder = match self.request.one_pod.then(|| self.store.build_dir(&self.request.id)).transpose() {
+            Ok(folder) => folder.map(|folder| folder.path().to_owned()),
+            Err(error) => {
+                let failure = Some(*store_failed(&error.into()));
+                return failed(&PlanReport { failure, ..PlanReport::default() });
+            }
+        };
+        let _heart = folder.as_ref().map(|folder| Heart::start(&folder.join(paths::ALIVE_FILE)));
         make_room(&self.store, &events());
         let mut report = self.plan();
         if report.failure.is_some() {
-            if let Some(Ok(folder)) = beside {
-                // The container that runs stages waits for a plan. Where it is not told, the operator ends it.
-                let _ = std::fs::write(folder.path().join(paths::CANCELLED_FILE), "");
+            if let Some(folder) = folder {
+                // That container waits for a plan. Where it is not told, it hears no heart any more.
+                let _ = std::fs::write(folder.join(paths::CANCELLED_FILE), "");
             }
-            leave(&report);
-            return ended(report.failure.as_ref());
+            return failed(&report);
         }
         relay.say(&encode(&report));
         // Without stage pods nobody waits for the plan, and the operator hears all at once.
@@ -176,11 +192,6 @@ fn registry(settings: &RegistrySettings) -> anyhow::Result<Arc<Registry>> {
     Ok(Arc::new(Registry::new(all)?))
 }
 
-/// Opens the store; where that fails, the report says so.
-fn open_store(path: &Path) -> Result<Store, Box<Failure>> {
-    Store::open(path).map_err(|error| store_failed(&error.into()))
-}
-
 fn store_failed(error: &anyhow::Error) -> Box<Failure> {
     let message = format!("{error:#}");
     Box::new(Failure { reason: "StoreFailed".into(), message, retryable: true, ..Failure::default() })
@@ -192,11 +203,10 @@ fn trust(request: &BuildRequest) -> Result<(), Box<Failure>> {
     if file.is_empty() {
         return Ok(());
     }
-    trust::add(Path::new(file), &scratch()).map_err(|error| {
-        Box::new(Failure {
-            reason: "InvalidSettings".into(),
-            message: format!("{:#}", anyhow::Error::new(error)),
-            ..Failure::default()
-        })
-    })
+    trust::add(Path::new(file), &scratch()).map_err(|error| wrong_settings(&error.into()))
+}
+
+fn wrong_settings(error: &anyhow::Error) -> Box<Failure> {
+    let message = format!("{error:#}");
+    Box::new(Failure { reason: "InvalidSettings".into(), message, ..Failure::default() })
 }

@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::bail;
 use slipway_executor::event::Sink;
 use slipway_executor::local::lent::Lent;
 use slipway_executor::pod::agent;
 use slipway_executor::pod::conduct::planned;
+use slipway_executor::pod::heart::Pulse;
 use slipway_executor::pod::reports::{kept, stage_pod_report};
 use slipway_executor::pod::wire::{self, PlanFile};
 use slipway_executor::pod::worker::{Ended, Worker};
@@ -54,14 +55,18 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let runtime = runtime()?;
     let cancel = Cancel::new();
     cancel_on_termination(&runtime, &cancel);
+    let folder = args.store.store.join(paths::build_dir(&args.build));
+    let mut pulse = Pulse::of(&folder.join(paths::ALIVE_FILE), Instant::now());
     let (store, build, plan) = loop {
-        match look(args) {
-            Ok(Some(found)) => break found,
-            Ok(None) if cancel.is_cancelled() => return Ok(ExitCode::from(EXIT_CANCELLED)),
-            Ok(None) if args.wait => std::thread::sleep(LOOK),
-            Ok(None) => bail!("there is no plan of the build `{}` in the store", args.build),
-            Err(NoPlan::Over) => return Ok(ExitCode::from(EXIT_CANCELLED)),
-            Err(NoPlan::Fault(error)) => return Err(error),
+        match look(args)? {
+            Found::Plan(found) => break *found,
+            Found::Nothing if !args.wait => {
+                bail!("there is no plan of the build `{}` in the store", args.build)
+            }
+            Found::Nothing if !cancel.is_cancelled() && !pulse.is_lost(Instant::now()) => {
+                std::thread::sleep(LOOK);
+            }
+            Found::Nothing | Found::End => return Ok(ExitCode::from(EXIT_CANCELLED)),
         }
     };
     if plan.version != wire::VERSION {
@@ -145,32 +150,60 @@ fn stopped(failure: &Failure) -> ExitCode {
     ended(Some(failure))
 }
 
-/// Why there will be no plan.
-enum NoPlan {
+/// What is found of a build.
+enum Found {
+    /// No plan yet.
+    Nothing,
     /// The build is over.
-    Over,
-    /// The store is of no use.
-    Fault(anyhow::Error),
+    End,
+    /// Its store, its folder and its plan.
+    Plan(Box<(Store, PathBuf, PlanFile)>),
 }
 
-impl<E: Into<anyhow::Error>> From<E> for NoPlan {
-    fn from(error: E) -> Self {
-        Self::Fault(error.into())
-    }
-}
-
-/// Looks for the plan; none where it is not there yet.
-fn look(args: &Args) -> Result<Option<(Store, PathBuf, PlanFile)>, NoPlan> {
+/// Looks for the plan.
+fn look(args: &Args) -> anyhow::Result<Found> {
     let store = match Store::open_readonly(&args.store.store) {
         // The build, in the same pod, makes it in these moments.
-        Err(slipway_store::Error::NotAStore { .. }) if args.wait => return Ok(None),
+        Err(slipway_store::Error::NotAStore { .. }) if args.wait => return Ok(Found::Nothing),
         other => other?,
     };
-    let Some(build) = store.find_build_dir(&args.build)? else { return Ok(None) };
+    let Some(build) = store.find_build_dir(&args.build)? else { return Ok(Found::Nothing) };
     let build = build.path().to_owned();
     if build.join(paths::CANCELLED_FILE).exists() {
-        return Err(NoPlan::Over);
+        return Ok(Found::End);
     }
     let plan = wire::read(&build.join(paths::PLAN_FILE))?;
-    Ok(plan.map(|plan| (store, build, plan)))
+    Ok(plan.map_or(Found::Nothing, |plan| Found::Plan(Box::new((store, build, plan)))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_is_waited_for_until_the_build_ends() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = folder.path().join("store");
+        let mut args = Args {
+            build: "uid-1-1".into(),
+            pod: 0,
+            outbox: PathBuf::new(),
+            mounts: PathBuf::new(),
+            secrets: PathBuf::new(),
+            wait: true,
+            store: StoreArgs { store: at.clone() },
+        };
+        // The kubelet has made the folders of mounts before the build has made the store.
+        std::fs::create_dir_all(at.join("builds/uid-1-1/outbox/0")).expect("room");
+        assert!(matches!(look(&args), Ok(Found::Nothing)));
+        args.wait = false;
+        assert!(look(&args).is_err(), "there must be a store");
+        let store = Store::open(&at).expect("a store");
+        assert!(matches!(look(&args), Ok(Found::Nothing)));
+        let build = store.build_dir("uid-1-1").expect("a build");
+        build.write(&store, paths::PLAN_FILE, b"?").expect("room");
+        assert!(look(&args).is_err(), "it is not understood");
+        std::fs::write(build.path().join(paths::CANCELLED_FILE), "").expect("room");
+        assert!(matches!(look(&args), Ok(Found::End)));
+    }
 }

@@ -4,7 +4,7 @@ pub mod agent;
 mod caches;
 pub mod conduct;
 pub mod early;
-mod heart;
+pub mod heart;
 pub mod packing;
 pub mod plan;
 pub mod relay;

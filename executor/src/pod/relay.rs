@@ -6,26 +6,20 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant};
 
-use super::heart::Heart;
+use slipway_protocol::paths::ALIVE_FILE;
+
+use super::heart::{Heart, Pulse};
 
 /// What the small container is to say, complete by rename.
 const WORDS: &str = "words";
 
-/// Touched while the build lives.
-const ALIVE: &str = "alive";
-
-/// How often the small container looks.
+/// How often it looks.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// How old the last sign of life may be. A node may stand still for seconds, and nobody waits for this one's end.
-const SILENCE: Duration = Duration::from_mins(1);
-
-/// How long the build may take to start. The operator has given the pod up by then.
-const BEGINNING: Duration = Duration::from_mins(10);
-
-/// The build's end. When it goes out of use without a plan, the other end hears that there is none.
+/// The build's end. When it goes out of use without having said a plan, the other end hears that there will be none: the operator
+/// tries again then, unless it knows better.
 #[derive(Debug)]
 pub struct Relay {
     folder: PathBuf,
@@ -35,7 +29,7 @@ pub struct Relay {
 impl Relay {
     /// Begins in a folder of the pod's own.
     pub fn begin(folder: &Path) -> Self {
-        Self { folder: folder.to_owned(), _heart: Heart::start(&folder.join(ALIVE)) }
+        Self { folder: folder.to_owned(), _heart: Heart::start(&folder.join(ALIVE_FILE)) }
     }
 
     /// Says the plan.
@@ -62,9 +56,9 @@ fn write(folder: &Path, words: &str) -> io::Result<()> {
 
 /// Waits for the plan in a folder, and returns it; nothing where there will be none.
 pub async fn wait(folder: &Path) -> String {
-    let began = SystemTime::now();
+    let mut pulse = Pulse::of(&folder.join(ALIVE_FILE), Instant::now());
     loop {
-        if let Some(words) = heard(folder, began, SystemTime::now()) {
+        if let Some(words) = heard(folder, &mut pulse, Instant::now()) {
             return words;
         }
         tokio::time::sleep(LOOK).await;
@@ -72,12 +66,10 @@ pub async fn wait(folder: &Path) -> String {
 }
 
 /// Returns the plan, or nothing of a build that does not live; none where that is open.
-fn heard(folder: &Path, began: SystemTime, now: SystemTime) -> Option<String> {
-    let since = |time: SystemTime| now.duration_since(time).unwrap_or_default();
-    // The sign of life first: what is said just before the end counts.
-    let alive = fs::metadata(folder.join(ALIVE)).and_then(|file| file.modified());
-    let silent = alive.map_or(since(began) > BEGINNING, |last| since(last) > SILENCE);
-    fs::read_to_string(folder.join(WORDS)).ok().or_else(|| silent.then(String::new))
+fn heard(folder: &Path, pulse: &mut Pulse, now: Instant) -> Option<String> {
+    // The sign of life first: what was said just before the end counts.
+    let lost = pulse.is_lost(now);
+    fs::read_to_string(folder.join(WORDS)).ok().or_else(|| lost.then(String::new))
 }
 
 #[cfg(test)]
@@ -86,6 +78,11 @@ mod tests {
 
     fn folder() -> tempfile::TempDir {
         tempfile::tempdir().expect("a folder")
+    }
+
+    fn hear(folder: &Path, seconds: u64) -> Option<String> {
+        let start = Instant::now();
+        heard(folder, &mut Pulse::of(&folder.join(ALIVE_FILE), start), start + Duration::from_secs(seconds))
     }
 
     #[tokio::test]
@@ -103,26 +100,21 @@ mod tests {
     #[test]
     fn who_says_nothing_is_waited_for_while_he_lives() {
         let folder = folder();
-        let began = SystemTime::now();
-        let later = |seconds| began + Duration::from_secs(seconds);
-        assert_eq!(heard(folder.path(), began, later(500)), None);
-        assert_eq!(heard(folder.path(), began, later(700)).as_deref(), Some(""));
-        fs::write(folder.path().join(ALIVE), "").expect("room");
-        assert_eq!(heard(folder.path(), began, later(20)), None);
-        assert_eq!(heard(folder.path(), began, later(100)).as_deref(), Some(""));
+        assert_eq!(hear(folder.path(), 500), None);
+        assert_eq!(hear(folder.path(), 700).as_deref(), Some(""));
         fs::write(folder.path().join(WORDS), "late").expect("room");
-        assert_eq!(heard(folder.path(), began, later(100)).as_deref(), Some("late"));
+        assert_eq!(hear(folder.path(), 700).as_deref(), Some("late"));
     }
 
     #[test]
     fn a_build_without_a_plan_says_so_when_it_ends() {
         let folder = folder();
         let relay = Relay::begin(folder.path());
-        assert_eq!(heard(folder.path(), SystemTime::now(), SystemTime::now()), None);
+        assert_eq!(hear(folder.path(), 0), None);
         drop(relay);
-        assert_eq!(heard(folder.path(), SystemTime::now(), SystemTime::now()).as_deref(), Some(""));
+        assert_eq!(hear(folder.path(), 0).as_deref(), Some(""));
         // And one that had a plan leaves it there.
         Relay::begin(folder.path()).say("a plan");
-        assert_eq!(heard(folder.path(), SystemTime::now(), SystemTime::now()).as_deref(), Some("a plan"));
+        assert_eq!(hear(folder.path(), 0).as_deref(), Some("a plan"));
     }
 }

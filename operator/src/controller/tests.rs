@@ -74,7 +74,7 @@ async fn restricted_server(taken: Arc<Mutex<Vec<Value>>>) -> String {
                         let name = object["metadata"]["name"].as_str().unwrap_or_default();
                         let message = format!(
                             "pods {name:?} is forbidden: violates PodSecurity \"restricted:latest\": allowPrivilegeEscalation \
-                             != false (container \"conduct\" must set securityContext.allowPrivilegeEscalation=false)"
+                             != false (container \"build\" must set securityContext.allowPrivilegeEscalation=false)"
                         );
                         return status(StatusCode::FORBIDDEN, "Forbidden", &message);
                     }

@@ -7,3 +7,4 @@ pub mod labels;
 pub mod names;
 pub mod pods;
 pub mod request;
+pub mod small;

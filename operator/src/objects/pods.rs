@@ -18,7 +18,7 @@ use slipway_protocol::paths;
 use slipway_protocol::report::PlannedStage;
 
 use super::isolation::{self, Level, Rung};
-use super::{identity, labels, names, request};
+use super::{identity, labels, names, request, small};
 use crate::observe::Facts;
 use crate::plan::Attempt;
 use crate::settings::{PodDefaults, Settings};
@@ -96,7 +96,7 @@ impl Blueprint<'_> {
         if let Some((rung, user_namespace)) = together {
             let everything: Vec<&String> = self.valid.secrets.keys().collect();
             let (mut stage, more) = self.stage_container(0, &everything, rung, user_namespace);
-            stage.args.get_or_insert_default().push(paths::WAIT.into());
+            stage.args = Some(paths::stage_args(&self.id(), 0, true));
             // The build's scratch may hold what it fetched with credentials.
             stage.volume_mounts.iter_mut().flatten().filter(|m| m.name == SCRATCH).for_each(|m| {
                 STAGE_SCRATCH.clone_into(&mut m.name);
@@ -114,7 +114,10 @@ impl Blueprint<'_> {
                 ..mount(SCRATCH, paths::SCRATCH)
             }]),
             security_context: Some(isolation::plain_context()),
-            resources: Some(self.settings.report_resources.clone()),
+            resources: Some(small::beside(
+                &self.settings.report_resources,
+                &self.settings.build_pods.resources,
+            )),
             ..self.container()
         });
         let spec = PodSpec {
@@ -213,8 +216,7 @@ impl Blueprint<'_> {
         rung: Rung,
         user_namespace: bool,
     ) -> (Container, Vec<Volume>) {
-        let attempt = self.attempt;
-        let id = names::build_id(&self.build.uid().unwrap_or_default(), attempt.run, attempt.number);
+        let id = self.id();
         let mut volumes = vec![];
         let mut mounts = vec![
             VolumeMount {
@@ -251,13 +253,17 @@ impl Blueprint<'_> {
             self.valid.pod.resources.clone().unwrap_or_else(|| self.settings.stage_pods.resources.clone());
         let container = Container {
             name: paths::STAGE_CONTAINER.into(),
-            args: Some(paths::stage_args(&id, number)),
+            args: Some(paths::stage_args(&id, number, false)),
             volume_mounts: Some(mounts),
             security_context: Some(isolation::stage_context(rung, user_namespace)),
             resources: Some(resources),
             ..self.container()
         };
         (container, volumes)
+    }
+
+    fn id(&self) -> String {
+        names::build_id(&self.build.uid().unwrap_or_default(), self.attempt.run, self.attempt.number)
     }
 
     fn pod(&self, name: String, role: &str, number: Option<u32>, spec: PodSpec) -> Pod {

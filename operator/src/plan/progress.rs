@@ -5,7 +5,7 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use slipway_crds::quantity;
 use slipway_crds::status::{IsolationStatus, SourceStatus, StageStatus};
 use slipway_crds::validate::ValidBuild;
-use slipway_protocol::paths::BUILD_CONTAINER;
+use slipway_protocol::paths::{BUILD_CONTAINER, REPORT_CONTAINER};
 use slipway_protocol::report::{BuildReport, PlanReport, PlannedStage, StagePodReport, StageReport};
 
 use super::conditions::{self, reasons, types};
@@ -20,6 +20,8 @@ const STUCK_LIMIT: f64 = 120.0;
 const USER_NAMESPACE_LIMIT: f64 = 45.0;
 /// How long a stage pod that was stopped may wait for the failure that it follows.
 const STOPPED_LIMIT: f64 = 20.0;
+/// How long a build may go on of which nobody will hear that it has a plan. Its own word may still come, as may its end.
+const SILENCE_LIMIT: f64 = 20.0;
 /// How long the end waits for the last words of stage pods.
 const LAST_WORDS: f64 = 5.0;
 
@@ -63,9 +65,6 @@ pub(super) fn follow(inputs: &Inputs, valid: &ValidBuild, attempt: Attempt, plan
             planned(inputs, report, plan);
         }
         Progress::Ended(end) => {
-            if stages_go_on(inputs, pod, plan) {
-                return;
-            }
             let failed = end.report.as_ref().ok().and_then(|report| report.failure.clone());
             return result::ended(
                 inputs,
@@ -78,7 +77,18 @@ pub(super) fn follow(inputs: &Inputs, valid: &ValidBuild, attempt: Attempt, plan
                 failed,
             );
         }
-        other => return starting(inputs, valid, pod, other, plan),
+        other => {
+            if let Some((since, why)) = &pod.silent
+                && inputs.now.duration_since(*since).as_secs_f64() > SILENCE_LIMIT
+            {
+                let message = format!(
+                    "the {REPORT_CONTAINER} container of {} says no plan ({why}), and the pod itself was not heard",
+                    pod.name
+                );
+                return result::retry(inputs, valid, plan, failure(reasons::NO_REPORT, &message));
+            }
+            return starting(inputs, valid, pod, other, plan);
+        }
     }
     for stage_pod in of_attempt(inputs.facts, attempt) {
         let Some(number) = stage_pod.number() else { continue };
@@ -122,7 +132,7 @@ fn stages_go_on(inputs: &Inputs, pod: &PodView, plan: &mut Plan) -> bool {
     waits
 }
 
-/// Takes over what `conduct` says that stage pods will say. Returns whether others are yet to say something.
+/// Takes over what the build pod says that stage pods will say. Returns whether others are yet to say something.
 fn last_words(inputs: &Inputs, attempt: Attempt, report: &BuildReport, plan: &mut Plan) -> bool {
     let mut talking = false;
     for pod in of_attempt(inputs.facts, attempt) {
@@ -266,7 +276,7 @@ fn trouble(inputs: &Inputs, valid: &ValidBuild, pod: &PodView, plan: &mut Plan) 
         // It gave its room up to one that goes before it, and is made again when its turn comes.
         return false;
     }
-    let age = pod.created.map_or(0.0, |t| inputs.now.duration_since(t).as_secs_f64());
+    let age = age(inputs, pod);
     match &pod.stage {
         Progress::Ended(end) if end.exit_code != 0 => {
             let failed =
@@ -283,7 +293,7 @@ fn trouble(inputs: &Inputs, valid: &ValidBuild, pod: &PodView, plan: &mut Plan) 
                 result::retry(inputs, valid, plan, failure(reasons::POD_LOST, &message));
                 return true;
             }
-            // In one pod, `conduct` has a moment to end by itself: a pod that is removed has no log.
+            // In one pod, the build has a moment to end by itself: a pod that is removed has no log.
             let since = pod.stage_ended.map_or(0.0, |t| inputs.now.duration_since(t).as_secs_f64());
             if pod.one && !matches!(pod.conduct, Progress::Ended(_)) && since < LAST_WORDS {
                 plan.again_in(SignedDuration::from_millis(300));
@@ -317,10 +327,19 @@ fn trouble(inputs: &Inputs, valid: &ValidBuild, pod: &PodView, plan: &mut Plan) 
     }
 }
 
+/// Returns the seconds since a node took the pod, or since it was made.
+fn age(inputs: &Inputs, pod: &PodView) -> f64 {
+    let since = pod.scheduled.or(pod.created);
+    since.map_or(0.0, |since| inputs.now.duration_since(since).as_secs_f64())
+}
+
 /// The build pod has not got to its work yet.
 fn starting<R>(inputs: &Inputs, valid: &ValidBuild, pod: &PodView, progress: &Progress<R>, plan: &mut Plan) {
     plan.status.phase = "Planning".into();
-    let age = pod.created.map_or(0.0, |t| inputs.now.duration_since(t).as_secs_f64());
+    let age = age(inputs, pod);
+    if pod.silent.is_some() {
+        plan.again_in(SignedDuration::from_secs(5));
+    }
     let message = match (progress, &pod.unschedulable) {
         (Progress::Stuck(reason, message), _) => {
             let text = format!("the build pod {} cannot start: {reason}: {message}", pod.name);

@@ -5,6 +5,7 @@ use k8s_openapi::jiff::SignedDuration;
 use slipway_crds::quantity;
 use slipway_crds::status::{FailureStatus, HistoryEntry, ImagePlatform, ImageStatus};
 use slipway_crds::validate::ValidBuild;
+use slipway_protocol::paths::BUILD_CONTAINER;
 use slipway_protocol::report::{BuildReport, Failure, ImageReport};
 
 use super::conditions::{self, reasons, types};
@@ -38,10 +39,15 @@ pub(super) fn ended(
             fail(inputs, valid, plan, failed);
         };
     }
+    let whose = if what == BUILD_CONTAINER {
+        "buildPods.resources, a setting of the installation"
+    } else {
+        "the stage or of spec.pod"
+    };
     if kubelet_reason == "OOMKilled" && !pod.memory_limited.iter().any(|limited| limited == what) {
         // No limit of its own: the node ran out, which another try, there or elsewhere, need not see again.
         let message = format!(
-            "the {what} container of {name} was killed since its node has no memory left: ask for what it needs with resources.requests.memory of the stage or of spec.pod"
+            "the {what} container of {name} was killed since its node has no memory left: ask for what it needs with resources.requests.memory of {whose}"
         );
         let failed = FailureStatus {
             exit_code: Some(exit_code),
@@ -52,7 +58,7 @@ pub(super) fn ended(
     }
     if kubelet_reason == "OOMKilled" {
         let message = format!(
-            "the {what} container of {name} was killed for its memory limit: raise resources.limits.memory of the stage or of spec.pod"
+            "the {what} container of {name} was killed for its memory limit: raise resources.limits.memory of {whose}"
         );
         let failed = FailureStatus {
             exit_code: Some(exit_code),
@@ -281,7 +287,7 @@ fn finish(inputs: &Inputs, valid: &ValidBuild, plan: &mut Plan, result: &str, re
     plan.requeue = Some(k8s_openapi::jiff::SignedDuration::from_secs_f64(valid.ttl + 0.5));
 }
 
-/// Tells whether a stage pod ends by itself: `conduct` has told it to, and has said what it will say. One that was made again,
+/// Tells whether a stage pod ends by itself: the build pod has told it to, and has said what it will say. One that was made again,
 /// and waits for a node or an image, would start for nothing.
 fn leaves(inputs: &Inputs, pod: &PodView) -> bool {
     let Role::Stage(number) = pod.role else { return false };

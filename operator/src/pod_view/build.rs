@@ -4,26 +4,43 @@
 //! that ends, and by the last words of the whole, each later and perhaps shorter than the one before.
 
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
+use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use slipway_protocol::early::Part;
 use slipway_protocol::message::{self, Message};
 use slipway_protocol::report::{BuildReport, PlanReport};
 
-use super::{End, Progress, progress};
+use super::{End, Progress, progress, times};
 use crate::objects::labels;
 
-/// Returns how planning stands, and what follows it.
-pub(super) fn view(
-    pod: &Pod,
-    build: Option<&ContainerStatus>,
-    report: Option<&ContainerStatus>,
-) -> (Progress<PlanReport>, Progress<BuildReport>) {
+/// How a build pod stands.
+pub(super) struct View {
+    pub(super) plan: Progress<PlanReport>,
+    pub(super) conduct: Progress<BuildReport>,
+    /// Where nobody would hear of a plan any more: since when, and why.
+    pub(super) silent: Option<(Timestamp, String)>,
+}
+
+/// Reads how planning stands, and what follows it.
+pub(super) fn view(pod: &Pod, build: Option<&ContainerStatus>, report: Option<&ContainerStatus>) -> View {
     let whole: Progress<PlanReport> = progress(build);
     let beside: Progress<PlanReport> = progress(report);
     let Some(plan) = said(pod, Part::Plan).or_else(|| planned(&beside)).or_else(|| planned(&whole)) else {
-        // Nobody would hear of a plan from a container that cannot start.
-        let stuck = matches!((&whole, &beside), (Progress::Running, Progress::Stuck(..)));
-        return (if stuck { beside } else { whole }, Progress::Waiting);
+        let (started, _) = build.map_or((None, None), times);
+        let (_, ended) = report.map_or((None, None), times);
+        let silent = match (&whole, beside) {
+            (Progress::Running, Progress::Ended(end)) => {
+                let why = end.report.err().unwrap_or_default();
+                ended.map(|since| {
+                    (since, format!("it ended with exit code {} ({}): {why}", end.exit_code, end.reason))
+                })
+            }
+            (Progress::Running, Progress::Stuck(reason, message)) => {
+                started.map(|since| (since, format!("it cannot start: {reason}: {message}")))
+            }
+            _ => None,
+        };
+        return View { plan: whole, conduct: Progress::Waiting, silent };
     };
     // Said when all is pushed: whatever becomes of the container after it changes nothing, and its last words are shorter.
     let conduct = match said(pod, Part::Build).or_else(|| plan.done.as_deref().cloned()) {
@@ -35,7 +52,7 @@ pub(super) fn view(
             Progress::Waiting => Progress::Waiting,
         },
     };
-    (ended(PlanReport { done: None, ..plan }), conduct)
+    View { plan: ended(PlanReport { done: None, ..plan }), conduct, silent: None }
 }
 
 /// Reads what the pod said of a part of its work.

@@ -146,12 +146,45 @@ fn nothing_is_talked_away() {
     let stuck = json!({"waiting": {"reason": "ErrImagePull", "message": "no such image"}});
     let none = json!({});
     assert!(matches!(pod(&stuck, &waiting(), &none).plan, Progress::Stuck(..)));
-    assert!(matches!(pod(&running(), &stuck, &none).plan, Progress::Stuck(..)), "nobody would say the plan");
-    assert_eq!(revision(&pod(&running(), &stuck, &said_plan())), Some("early"));
     let nonsense = json!({"slipway.dev/report.plan": "bye", "slipway.dev/report.build": "bye"});
     let view = pod(&running(), &waiting(), &nonsense);
     assert_eq!((&view.plan, &view.conduct), (&Progress::Running, &Progress::Waiting));
-    // The container beside the build ends without a word where the build does.
-    let silent = json!({"terminated": {"exitCode": 0, "message": ""}});
-    assert_eq!(pod(&running(), &silent, &none).plan, Progress::Running);
+}
+
+/// The container beside the build ends without a word where the build does; where that goes on, something is wrong.
+#[test]
+fn a_build_of_which_nobody_would_hear_is_noticed() {
+    let none = json!({});
+    let stuck = json!({"waiting": {"reason": "ErrImagePull", "message": "no such image"}});
+    let killed =
+        json!({"terminated": {"exitCode": 137, "reason": "OOMKilled", "finishedAt": "2026-01-01T00:00:09Z"}});
+    // A kubelet cuts what is too long.
+    let cut = json!({"terminated": {"exitCode": 0, "reason": "Completed", "message": "gz:H4sI", "finishedAt": "2026-01-01T00:00:09Z"}});
+    for (beside, word) in [(&stuck, "no such image"), (&killed, "OOMKilled"), (&cut, "Completed")] {
+        let view = pod(&running(), beside, &none);
+        assert_eq!(view.plan, Progress::Running);
+        assert!(view.silent.as_ref().is_some_and(|(_, why)| why.contains(word)), "{:?}", view.silent);
+        let view = pod(&running(), beside, &said_plan());
+        assert_eq!((revision(&view), &view.silent), (Some("early"), &None));
+        assert_eq!(pod(&terminated(0, &all("end", built(3))), beside, &none).silent, None);
+    }
+    assert_eq!(pod(&running(), &running(), &none).silent, None);
+}
+
+#[test]
+fn a_pod_that_a_kubelet_does_not_take_is_lost() {
+    let pod = |status: Value| {
+        let pod = json!({
+            "metadata": {"name": "s", "labels": {"slipway.dev/role": "stage", "slipway.dev/pod": "0", "slipway.dev/run": "1", "slipway.dev/attempt": "1"}},
+            "status": status,
+        });
+        PodView::of(&serde_json::from_value(pod).unwrap()).unwrap()
+    };
+    let refused = pod(
+        json!({"phase": "Failed", "reason": "OutOfcpu", "message": "Node didn't have enough resource: cpu"}),
+    );
+    assert_eq!(refused.disrupted.as_deref(), Some("OutOfcpu: Node didn't have enough resource: cpu"));
+    let ran = json!([{"name": "stage", "image": "", "imageID": "", "ready": false, "restartCount": 0, "state": {"terminated": {"exitCode": 1}}}]);
+    assert_eq!(pod(json!({"phase": "Failed", "containerStatuses": ran})).disrupted, None);
+    assert_eq!(pod(json!({"phase": "Pending"})).disrupted, None);
 }

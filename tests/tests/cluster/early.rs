@@ -88,6 +88,57 @@ fn the_kubelet_is_told_the_same_while_the_build_goes_on() -> Result<()> {
     Ok(())
 }
 
+/// Something in the cluster takes no annotations on pods, so that the operator can keep nothing that it hears.
+#[test]
+fn kubelets_are_enough() -> Result<()> {
+    let cluster = Cluster::here()?;
+    let ns = cluster.namespace("baseline")?;
+    let policy = format!(
+        r#"
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicy
+metadata: {{name: {name}}}
+spec:
+  matchConstraints:
+    namespaceSelector: {{matchLabels: {{kubernetes.io/metadata.name: {name}}}}}
+    resourceRules: [{{apiGroups: [""], apiVersions: [v1], operations: [UPDATE], resources: [pods]}}]
+  validations:
+  - expression: "!has(object.metadata.annotations) || object.metadata.annotations.all(name, !name.startsWith('slipway.dev/report.'))"
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicyBinding
+metadata: {{name: {name}}}
+spec: {{policyName: {name}, validationActions: [Deny]}}
+"#,
+        name = ns.name()
+    );
+    ns.apply(&policy)?;
+    let built = build_without_being_heard(&ns);
+    cluster.kubectl(&["delete", "validatingadmissionpolicybinding,validatingadmissionpolicy", ns.name()])?;
+    built
+}
+
+fn build_without_being_heard(ns: &Namespace) -> Result<()> {
+    // A policy takes a moment to be known everywhere.
+    for run in 1..=5 {
+        let name = format!("unheard-{run}");
+        ns.build(&name, &SPEC.replace("REPO/early", &format!("REPO/{name}")))?;
+        let status = ns.succeeded(&name)?;
+        assert_eq!(status["attempt"], 1);
+        assert_eq!(status["stages"].as_array().map(Vec::len), Some(3));
+        let pods = ns.pods(&name, 1)?;
+        assert_eq!(pods.len(), 3);
+        let quiet = |pod: &Value| {
+            let annotations = pod["metadata"]["annotations"].as_object();
+            annotations.is_none_or(|all| all.keys().all(|name| !name.starts_with("slipway.dev/report")))
+        };
+        if pods.iter().all(quiet) {
+            return Ok(());
+        }
+    }
+    anyhow::bail!("the operator heard of all five builds")
+}
+
 /// Sends the report of a finished plan with a token, and returns what the operator answers.
 fn send(cluster: &Cluster, ns: &Namespace, name: &str, token: &str) -> Result<String> {
     let leader = cluster.leader()?;

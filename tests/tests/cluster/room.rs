@@ -98,6 +98,7 @@ images: [{name: REPO/alone, pushSecret: {name: reg}}]
     // Nothing to run: the stages' container ends by itself.
     ns.build("plain", "{cache: {type: None}, dockerfile: {inline: \"FROM scratch\\nLABEL a=b\\n\"}}")?;
     ns.succeeded("plain")?;
+    ns.kubectl(&["wait", "pod/plain-1-build", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=60s"])?;
     Ok(())
 }
 

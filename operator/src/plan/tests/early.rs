@@ -101,6 +101,20 @@ fn a_plan_that_is_heard_early_starts_the_stages() {
     assert_eq!(world.status().phase, "Running");
 }
 
+fn address(container: &Container) -> Option<String> {
+    let env = container.env.iter().flatten().find(|one| one.name == "SLIPWAY_REPORTS");
+    env.and_then(|one| one.value.clone())
+}
+
+/// These containers know neither who they are nor whom to tell it.
+fn nobody_else(containers: &[Container]) {
+    for container in containers {
+        assert_eq!(address(container), None, "{}", container.name);
+        let mounts = container.volume_mounts.iter().flatten();
+        assert!(mounts.into_iter().all(|mount| mount.name != "identity"), "{}", container.name);
+    }
+}
+
 #[test]
 fn only_the_build_pod_can_say_who_it_is() {
     let mut world = World::simple();
@@ -109,24 +123,24 @@ fn only_the_build_pod_can_say_who_it_is() {
     world.say_plan();
     let stage = world.step().objects.pods.remove(0).spec.unwrap();
     let container = &build.containers[0];
-    let address = |container: &Container| {
-        container
-            .env
-            .iter()
-            .flatten()
-            .find(|one| one.name == "SLIPWAY_REPORTS")
-            .and_then(|one| one.value.clone())
-    };
     assert_eq!(address(container).as_deref(), Some("http://192.0.2.7:8081/v1/reports"));
     let mount = container.volume_mounts.iter().flatten().find(|one| one.mount_path == "/slipway/identity");
     assert_eq!(mount.unwrap().read_only, Some(true));
+    nobody_else(&build.containers[1..]);
     let (volume, _) = identity::volume();
     assert!(build.volumes.as_ref().unwrap().contains(&volume));
     let token = volume.projected.unwrap().sources.unwrap().remove(0).service_account_token.unwrap();
     assert_eq!(token.audience.as_deref(), Some("slipway.dev/operator"));
     // Stage pods run user code: they have neither the token nor the address.
     assert!(stage.volumes.unwrap().iter().all(|volume| volume.projected.is_none()));
-    assert_eq!(address(&stage.containers[0]), None);
+    nobody_else(&stage.containers);
+    // Nor has the container that runs it in the build pod.
+    let mut world = World::new("{dockerfile: {inline: FROM scratch}, cache: {type: None}}");
+    world.settings = Settings { reports: Some("http://192.0.2.7:8081".into()), ..Settings::default() };
+    let all = world.step().objects.pods.remove(0).spec.unwrap().containers;
+    assert_eq!(all.len(), 3);
+    assert!(address(&all[0]).is_some());
+    nobody_else(&all[1..]);
 }
 
 /// Annotations that a build asks for are not taken for what its pod said.
@@ -139,4 +153,25 @@ fn a_spec_says_nothing_for_its_pods() {
     let annotations = build.metadata.annotations.unwrap();
     assert_eq!(annotations["team"], "shop");
     assert!(annotations.keys().all(|name| !name.starts_with("slipway.dev/")), "{annotations:?}");
+}
+
+/// Nobody would make its stage pods.
+#[test]
+fn a_build_of_which_nobody_hears_is_another_try() {
+    let mut world = World::simple();
+    world.step();
+    let now = world.now;
+    let pod = world.pod("-build");
+    pod.plan = Progress::Running;
+    pod.silent = Some((now, "it ended with exit code 137 (OOMKilled)".into()));
+    let plan = world.step();
+    assert_eq!((world.status().attempt, plan.requeue.is_some()), (1, true), "its own word may still come");
+    world.pass(21);
+    let plan = world.step();
+    assert_eq!((world.status().attempt, plan.delete_pods), (2, vec!["shop-1-build".to_owned()]));
+    let message = &world.status().conditions.iter().find(|c| c.type_ == "Ready").unwrap().message.clone();
+    assert!(
+        message.contains("report container of shop-1-build") && message.contains("OOMKilled"),
+        "{message}"
+    );
 }

@@ -1,6 +1,6 @@
 //! `spec.cache.type: None`: everything in one pod.
 
-use slipway_protocol::report::{Failure, PlanReport, StagePodReport, StageReport};
+use slipway_protocol::report::{BuildReport, Failure, StagePodReport, StageReport};
 
 use super::world::{World, ended};
 use crate::objects::isolation::Level;
@@ -59,10 +59,10 @@ fn a_failing_build_gives_the_stages_a_moment() {
     let mut world = World::new(SPEC);
     world.step();
     let now = world.now;
-    let failure =
-        Failure { reason: "DockerfileInvalid".into(), message: "no FROM".into(), ..Failure::default() };
+    let failure = Failure { reason: "PushFailed".into(), message: "401".into(), ..Failure::default() };
+    world.say_plan_of(&[("all", Some(0), &[])]);
     let pod = world.pod("-build");
-    pod.plan = ended(1, "Error", Ok(PlanReport { failure: Some(failure), ..PlanReport::default() }));
+    pod.conduct = ended(1, "Error", Ok(BuildReport { failure: Some(failure), ..BuildReport::default() }));
     pod.ended = Some(now);
     let plan = world.step();
     assert_eq!((world.status().finished_at, plan.delete_pods.len()), (None, 0), "its log would be lost");
@@ -70,7 +70,7 @@ fn a_failing_build_gives_the_stages_a_moment() {
     // The stages have ended too.
     world.pod("-build").over = true;
     let plan = world.step();
-    assert_eq!(world.status().failure.unwrap().reason, "DockerfileInvalid");
+    assert_eq!(world.status().failure.unwrap().reason, "PushFailed");
     assert!(plan.delete_pods.is_empty());
 }
 
@@ -79,14 +79,17 @@ fn stages_that_do_not_end_are_ended() {
     let mut world = World::new(SPEC);
     world.step();
     let now = world.now;
+    world.say_plan_of(&[("all", Some(0), &[])]);
     let pod = world.pod("-build");
-    pod.plan = ended(137, "OOMKilled", Err(String::new()));
+    pod.conduct = ended(137, "OOMKilled", Err(String::new()));
     pod.memory_limited = vec!["build".into()];
     pod.ended = Some(now);
     world.step();
     world.pass(6);
     let plan = world.step();
-    assert_eq!(world.status().failure.unwrap().reason, "OutOfMemory");
+    let failure = world.status().failure.unwrap();
+    assert_eq!(failure.reason, "OutOfMemory");
+    assert!(failure.message.contains("buildPods.resources"), "{}", failure.message);
     assert_eq!(plan.delete_pods, ["shop-1-build"]);
 }
 

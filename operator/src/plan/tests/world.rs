@@ -191,7 +191,7 @@ impl World {
         pod.over = true;
     }
 
-    /// `conduct` has built, and says so before any kubelet says that a container ended: what the stage pods of these numbers
+    /// The build pod has built, and says so before any kubelet says that a container ended: what the stage pods of these numbers
     /// will say is a part of it.
     pub(super) fn say_built_early(&mut self, stages: &[(u32, &str)]) {
         let started = f64::from(u32::try_from(self.now.as_second()).unwrap());
