@@ -89,6 +89,8 @@ pub struct PodView {
     pub one: bool,
     /// The container that runs stages: of a stage pod, or of a build pod that is all in one.
     pub stage: Progress<StagePodReport>,
+    /// When that started.
+    pub stage_started: Option<Timestamp>,
     /// When that ended.
     pub stage_ended: Option<Timestamp>,
     /// The container of a poll pod.
@@ -121,7 +123,7 @@ impl PodView {
                 .then_some(reason)
             })
             .or_else(|| (phase == "Unknown").then(|| "NodeLost".to_owned()))
-            .or_else(|| refused(&status));
+            .or_else(|| refused(&status).filter(|_| meta.deletion_timestamp.is_none()));
         let unschedulable = conditions
             .iter()
             .find(|c| c.type_ == "PodScheduled" && c.status == "False")
@@ -137,20 +139,19 @@ impl PodView {
         let poll = find(paths::POLL_CONTAINER);
         let first = build.or(stage).or(poll);
         let (started, ended) = first.map_or((None, None), times);
-        let stage_ended = stage.and_then(|stage| times(stage).1);
+        let (stage_started, stage_ended) = stage.map_or((None, None), times);
         let one = role == Role::Build
             && pod.spec.iter().flat_map(|s| &s.containers).any(|c| c.name == paths::STAGE_CONTAINER);
         let build::View { plan, conduct, silent } = build::view(pod, build, find(paths::REPORT_CONTAINER));
-        let planned = matches!(&plan, Progress::Ended(End { exit_code: 0, report: Ok(_), .. }));
         Some(Self {
             name: meta.name.clone().unwrap_or_default(),
             role,
             run: label(labels::RUN)?.parse().ok()?,
             attempt: label(labels::ATTEMPT)?.parse().ok()?,
             deleting: meta.deletion_timestamp.is_some(),
-            // The pod's phase follows its containers' end by a moment. Where there was no plan, that of the stages ends by itself.
-            over: matches!(phase, "Succeeded" | "Failed")
-                || (ended.is_some() && (!one || !planned || stage_ended.is_some())),
+            // The pod's phase follows its containers' end by a moment, or by a minute where one was killed: those beside a build
+            // end with it.
+            over: matches!(phase, "Succeeded" | "Failed") || ended.is_some(),
             disrupted,
             unschedulable,
             scheduled,
@@ -164,6 +165,7 @@ impl PodView {
             silent,
             one,
             stage: progress(stage),
+            stage_started,
             stage_ended,
             poll: progress(poll),
         })
@@ -187,15 +189,20 @@ impl PodView {
     }
 }
 
-/// Why a kubelet has not taken a pod that the scheduler gave it, where it has not: no container of it ever ran.
+/// Why a pod is over of which no container of ours ever ran: a kubelet has not taken it, or what others put into it failed.
 fn refused(status: &PodStatus) -> Option<String> {
     let ran = |container: &ContainerStatus| {
         container.state.as_ref().is_some_and(|state| state.terminated.is_some() || state.running.is_some())
     };
     let failed = status.phase.as_deref() == Some("Failed");
     let none = !status.container_statuses.iter().flatten().any(ran);
-    let words = [&status.reason, &status.message].into_iter().flatten().cloned().collect::<Vec<_>>();
-    (failed && none).then(|| words.join(": "))
+    let first = status.init_container_statuses.iter().flatten().find_map(|container| {
+        let end = container.state.as_ref()?.terminated.as_ref().filter(|end| end.exit_code != 0)?;
+        Some(format!("its container {} ended with exit code {}", container.name, end.exit_code))
+    });
+    let words = [status.reason.clone(), status.message.clone(), first];
+    let words: Vec<String> = words.into_iter().flatten().collect();
+    (failed && none).then(|| if words.is_empty() { "it never ran".to_owned() } else { words.join(": ") })
 }
 
 /// Returns the names of the containers with a memory limit of their own.

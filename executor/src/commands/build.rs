@@ -82,11 +82,10 @@ impl Build {
         let _heart = folder.as_ref().map(|folder| Heart::start(&folder.join(paths::ALIVE_FILE)));
         make_room(&self.store, &events());
         let mut report = self.plan();
+        // That container waits for a plan, and then for orders. Where it is not told, it hears no heart any more.
+        let stop = || folder.as_ref().map(|folder| std::fs::write(folder.join(paths::CANCELLED_FILE), ""));
         if report.failure.is_some() {
-            if let Some(folder) = folder {
-                // That container waits for a plan. Where it is not told, it hears no heart any more.
-                let _ = std::fs::write(folder.join(paths::CANCELLED_FILE), "");
-            }
+            let _ = stop();
             return failed(&report);
         }
         relay.say(&encode(&report));
@@ -101,6 +100,9 @@ impl Build {
             (report.stages, report.warnings) = (vec![], vec![]);
         }
         let failed = done.failure.clone();
+        if failed.is_some() {
+            let _ = stop();
+        }
         report.done = Some(Box::new(done));
         leave(&report);
         // A failure is left to the kubelet, who may know better why.

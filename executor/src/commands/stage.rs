@@ -66,7 +66,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             Found::Nothing if !cancel.is_cancelled() && !pulse.is_lost(Instant::now()) => {
                 std::thread::sleep(LOOK);
             }
-            Found::Nothing | Found::End => return Ok(ExitCode::from(EXIT_CANCELLED)),
+            Found::Nothing | Found::End => {
+                log::say("the build has ended without a plan");
+                return Ok(ExitCode::from(EXIT_CANCELLED));
+            }
         }
     };
     if plan.version != wire::VERSION {
@@ -113,7 +116,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         remotes: runtime.handle().clone(),
         failures: std::sync::Mutex::default(),
     };
-    let over = worker.work(&plan, &cancel);
+    let over = worker.work(&plan, args.wait.then_some(pulse), &cancel);
     let failures = worker.failures.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     let over = match over {
         Ok(over) => over,

@@ -11,8 +11,8 @@ const BEAT: Duration = Duration::from_secs(5);
 /// How long nothing may be seen of it. A node may stand still for seconds, and nobody waits for those who look.
 const SILENCE: Duration = Duration::from_mins(1);
 
-/// How long it may take to come. The operator has given the pod up by then.
-const BEGINNING: Duration = Duration::from_mins(10);
+/// How long it may take to come. The operator has given up a pod that cannot start by then.
+const BEGINNING: Duration = Duration::from_mins(3);
 
 /// Touches a file while it lives.
 #[derive(Debug)]
@@ -77,7 +77,7 @@ mod tests {
         let start = Instant::now();
         let later = |seconds| start + Duration::from_secs(seconds);
         let mut pulse = Pulse::of(&path, start);
-        assert!(!pulse.is_lost(later(500)), "it may be slow to start");
+        assert!(!pulse.is_lost(later(170)), "it may be slow to start");
         fs::write(&path, "").expect("room");
         assert!(!pulse.is_lost(later(590)));
         assert!(!pulse.is_lost(later(640)));
@@ -87,7 +87,7 @@ mod tests {
         assert!(!pulse.is_lost(later(700)));
         assert!(!pulse.is_lost(later(750)));
         assert!(pulse.is_lost(later(770)));
-        assert!(Pulse::of(&folder.path().join("other"), start).is_lost(later(601)));
+        assert!(Pulse::of(&folder.path().join("other"), start).is_lost(later(181)));
     }
 
     #[test]
@@ -104,5 +104,10 @@ mod tests {
             }
         }
         drop(heart);
+        // One beat may be on its way.
+        std::thread::sleep(Duration::from_millis(200));
+        fs::remove_file(&path).expect("it was touched");
+        std::thread::sleep(Duration::from_millis(200));
+        assert!(!path.exists(), "it beats on");
     }
 }

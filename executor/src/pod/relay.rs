@@ -100,7 +100,7 @@ mod tests {
     #[test]
     fn who_says_nothing_is_waited_for_while_he_lives() {
         let folder = folder();
-        assert_eq!(hear(folder.path(), 500), None);
+        assert_eq!(hear(folder.path(), 170), None);
         assert_eq!(hear(folder.path(), 700).as_deref(), Some(""));
         fs::write(folder.path().join(WORDS), "late").expect("room");
         assert_eq!(hear(folder.path(), 700).as_deref(), Some("late"));

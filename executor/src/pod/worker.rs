@@ -13,6 +13,7 @@ use slipway_protocol::report::Failure;
 use slipway_sandbox::{Cancel, Sandbox};
 use slipway_store::{LayerId, Mounts, Store};
 
+use super::heart::Pulse;
 use super::reports;
 use super::wire::{self, Answer, End, Kept, Order, PlanFile};
 use crate::engine::{Cause, Chain, Failed, Permits, Task};
@@ -60,8 +61,8 @@ pub enum Ended {
 }
 
 impl Worker<'_> {
-    /// Works until the end. `cancel` stops running commands.
-    pub fn work(&self, plan: &PlanFile, cancel: &Cancel) -> io::Result<Ended> {
+    /// Works until the end, or until the build pod, where its life is looked at, is lost. `cancel` stops running commands.
+    pub fn work(&self, plan: &PlanFile, mut pulse: Option<Pulse>, cancel: &Cancel) -> io::Result<Ended> {
         let orders = self.build.join(wire::orders_dir(self.pod));
         let cancelled = self.build.join(paths::CANCELLED_FILE);
         let mut begun = BTreeSet::new();
@@ -69,7 +70,8 @@ impl Worker<'_> {
         let broken: Mutex<Option<io::Error>> = Mutex::default();
         std::thread::scope(|scope| {
             loop {
-                if cancelled.exists() || cancel.is_cancelled() {
+                let lost = pulse.as_mut().is_some_and(|pulse| pulse.is_lost(Instant::now()));
+                if lost || cancelled.exists() || cancel.is_cancelled() {
                     cancel.cancel();
                     return Ok(Ended::Cancelled);
                 }

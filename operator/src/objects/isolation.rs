@@ -19,7 +19,7 @@ const BASELINE: [&str; 11] = [
 ];
 
 /// What the build pod needs to lay out foreign layers.
-const CONDUCT: [&str; 6] = ["CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "MKNOD", "SETFCAP"];
+const BUILD: [&str; 6] = ["CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "MKNOD", "SETFCAP"];
 
 /// A PodSecurity level as the namespace enforces it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -117,7 +117,7 @@ pub fn plain_pod_context() -> PodSecurityContext {
 pub fn build_context() -> SecurityContext {
     SecurityContext {
         allow_privilege_escalation: Some(false),
-        capabilities: Some(capabilities(&CONDUCT)),
+        capabilities: Some(capabilities(&BUILD)),
         seccomp_profile: Some(runtime_default()),
         run_as_user: Some(0),
         run_as_group: Some(0),

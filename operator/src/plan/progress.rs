@@ -5,7 +5,7 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use slipway_crds::quantity;
 use slipway_crds::status::{IsolationStatus, SourceStatus, StageStatus};
 use slipway_crds::validate::ValidBuild;
-use slipway_protocol::paths::{BUILD_CONTAINER, REPORT_CONTAINER};
+use slipway_protocol::paths::{BUILD_CONTAINER, REPORT_CONTAINER, STAGE_CONTAINER};
 use slipway_protocol::report::{BuildReport, PlanReport, PlannedStage, StagePodReport, StageReport};
 
 use super::conditions::{self, reasons, types};
@@ -20,8 +20,8 @@ const STUCK_LIMIT: f64 = 120.0;
 const USER_NAMESPACE_LIMIT: f64 = 45.0;
 /// How long a stage pod that was stopped may wait for the failure that it follows.
 const STOPPED_LIMIT: f64 = 20.0;
-/// How long a build may go on of which nobody will hear that it has a plan. Its own word may still come, as may its end.
-const SILENCE_LIMIT: f64 = 20.0;
+/// How long a build may go on of which no kubelet will say that it has a plan; and how long where it may say so itself.
+const SILENCE_LIMITS: (f64, f64) = (120.0, 600.0);
 /// How long the end waits for the last words of stage pods.
 const LAST_WORDS: f64 = 5.0;
 
@@ -78,8 +78,9 @@ pub(super) fn follow(inputs: &Inputs, valid: &ValidBuild, attempt: Attempt, plan
             );
         }
         other => {
+            let limit = if inputs.settings.reports.is_some() { SILENCE_LIMITS.1 } else { SILENCE_LIMITS.0 };
             if let Some((since, why)) = &pod.silent
-                && inputs.now.duration_since(*since).as_secs_f64() > SILENCE_LIMIT
+                && inputs.now.duration_since(*since).as_secs_f64() > limit
             {
                 let message = format!(
                     "the {REPORT_CONTAINER} container of {} says no plan ({why}), and the pod itself was not heard",
@@ -110,26 +111,12 @@ pub(super) fn follow(inputs: &Inputs, valid: &ValidBuild, attempt: Attempt, plan
             }
         }
         Progress::Ended(end) => {
-            if stages_go_on(inputs, pod, plan) {
-                return;
-            }
             let failed = end.report.as_ref().ok().and_then(|r| r.failure.clone());
             result::ended(inputs, valid, plan, pod, BUILD_CONTAINER, &end.reason, end.exit_code, failed);
         }
         Progress::Stuck(..) => starting(inputs, valid, pod, &pod.conduct, plan),
         Progress::Waiting | Progress::Running => running(inputs, attempt, plan),
     }
-}
-
-/// Tells whether the build has ended badly, and the container that runs stages in its pod has a moment left to end by itself: a
-/// pod that is removed has no log.
-fn stages_go_on(inputs: &Inputs, pod: &PodView, plan: &mut Plan) -> bool {
-    let since = pod.ended.map_or(0.0, |t| inputs.now.duration_since(t).as_secs_f64());
-    let waits = pod.one && !pod.over && since < LAST_WORDS;
-    if waits {
-        plan.again_in(SignedDuration::from_millis(300));
-    }
-    waits
 }
 
 /// Takes over what the build pod says that stage pods will say. Returns whether others are yet to say something.
@@ -206,7 +193,7 @@ fn stage(inputs: &Inputs, number: u32, pod: &PodView, plan: &mut Plan) {
         match &pod.stage {
             Progress::Running => {
                 status.state = "Running".into();
-                status.started = pod.started.map(Time);
+                status.started = pod.stage_started.map(Time);
             }
             Progress::Ended(_) => status.state = "Failed".into(),
             Progress::Waiting | Progress::Stuck(..) => {}
@@ -267,14 +254,14 @@ pub(super) fn round(seconds: f64) -> f64 {
 
 /// Looks for what is wrong with a stage pod. Returns true where that ended the try.
 fn trouble(inputs: &Inputs, valid: &ValidBuild, pod: &PodView, plan: &mut Plan) -> bool {
+    if pod.deleting && !plan.status.in_order.is_empty() {
+        // It gave its room up to one that goes before it, and is made again when its turn comes.
+        return false;
+    }
     if let Some(why) = pod.disrupted.clone() {
         let message = format!("the stage pod {} was lost: {why}", pod.name);
         result::retry(inputs, valid, plan, failure(reasons::POD_LOST, &message));
         return true;
-    }
-    if pod.deleting && !plan.status.in_order.is_empty() {
-        // It gave its room up to one that goes before it, and is made again when its turn comes.
-        return false;
     }
     let age = age(inputs, pod);
     match &pod.stage {
@@ -283,7 +270,7 @@ fn trouble(inputs: &Inputs, valid: &ValidBuild, pod: &PodView, plan: &mut Plan) 
                 end.report.as_ref().ok().and_then(|r| r.stages.iter().find_map(|s| s.failure.clone()));
             // A stage that was told to stop only follows another failure, which has or will have its own words.
             if failed.is_none() && end.exit_code == i32::from(slipway_protocol::paths::EXIT_CANCELLED) {
-                let since = pod.ended.map_or(0.0, |t| inputs.now.duration_since(t).as_secs_f64());
+                let since = pod.stage_ended.map_or(0.0, |t| inputs.now.duration_since(t).as_secs_f64());
                 if since < STOPPED_LIMIT {
                     plan.again_in(SignedDuration::from_secs(5));
                     return false;
@@ -299,7 +286,7 @@ fn trouble(inputs: &Inputs, valid: &ValidBuild, pod: &PodView, plan: &mut Plan) 
                 plan.again_in(SignedDuration::from_millis(300));
                 return false;
             }
-            result::ended(inputs, valid, plan, pod, "stage", &end.reason, end.exit_code, failed);
+            result::ended(inputs, valid, plan, pod, STAGE_CONTAINER, &end.reason, end.exit_code, failed);
             true
         }
         Progress::Stuck(reason, message) if age > STUCK_LIMIT => {

@@ -171,6 +171,17 @@ fn a_build_of_which_nobody_would_hear_is_noticed() {
     assert_eq!(pod(&running(), &running(), &none).silent, None);
 }
 
+/// A pod that is deleted before it ran ends as `Failed` too.
+#[test]
+fn who_is_deleted_is_not_lost() {
+    let pod = json!({
+        "metadata": {"name": "s", "deletionTimestamp": "2026-01-01T00:00:00Z", "labels": {"slipway.dev/role": "stage", "slipway.dev/pod": "0", "slipway.dev/run": "1", "slipway.dev/attempt": "1"}},
+        "status": {"phase": "Failed"},
+    });
+    let view = PodView::of(&serde_json::from_value(pod).unwrap()).unwrap();
+    assert!(view.deleting && view.disrupted.is_none());
+}
+
 #[test]
 fn a_pod_that_a_kubelet_does_not_take_is_lost() {
     let pod = |status: Value| {
@@ -184,6 +195,10 @@ fn a_pod_that_a_kubelet_does_not_take_is_lost() {
         json!({"phase": "Failed", "reason": "OutOfcpu", "message": "Node didn't have enough resource: cpu"}),
     );
     assert_eq!(refused.disrupted.as_deref(), Some("OutOfcpu: Node didn't have enough resource: cpu"));
+    let mesh = json!([{"name": "mesh", "image": "", "imageID": "", "ready": false, "restartCount": 0, "state": {"terminated": {"exitCode": 7}}}]);
+    let waiting = json!([{"name": "stage", "image": "", "imageID": "", "ready": false, "restartCount": 0, "state": {"waiting": {"reason": "PodInitializing"}}}]);
+    let others = pod(json!({"phase": "Failed", "initContainerStatuses": mesh, "containerStatuses": waiting}));
+    assert_eq!(others.disrupted.as_deref(), Some("its container mesh ended with exit code 7"));
     let ran = json!([{"name": "stage", "image": "", "imageID": "", "ready": false, "restartCount": 0, "state": {"terminated": {"exitCode": 1}}}]);
     assert_eq!(pod(json!({"phase": "Failed", "containerStatuses": ran})).disrupted, None);
     assert_eq!(pod(json!({"phase": "Pending"})).disrupted, None);

@@ -60,7 +60,7 @@ fn the_kubelet_is_told_the_same_while_the_build_goes_on() -> Result<()> {
     let ns = cluster.namespace("baseline")?;
     ns.build(
         "told",
-        "{dockerfile: {inline: \"FROM busybox AS slow\\nRUN sleep 12\\n\"}, images: [{name: REPO/told}]}",
+        "{dockerfile: {inline: \"FROM busybox AS slow\\nRUN sleep 20\\n\"}, images: [{name: REPO/told}]}",
     )?;
     let said = |pod: &Value| {
         let report =
@@ -76,7 +76,7 @@ fn the_kubelet_is_told_the_same_while_the_build_goes_on() -> Result<()> {
         if let Some(plan) = said(&build) {
             break (build, plan);
         }
-        anyhow::ensure!(start.elapsed() < Duration::from_secs(8), "no last words: {build:#}");
+        anyhow::ensure!(start.elapsed() < Duration::from_secs(15), "no last words: {build:#}");
         std::thread::sleep(Duration::from_millis(100));
     };
     assert!(plan.contains(r#""n":"slow""#) && plan.contains(r#""p":0"#), "{plan}");
@@ -124,10 +124,10 @@ fn build_without_being_heard(ns: &Namespace) -> Result<()> {
         let name = format!("unheard-{run}");
         ns.build(&name, &SPEC.replace("REPO/early", &format!("REPO/{name}")))?;
         let status = ns.succeeded(&name)?;
-        assert_eq!(status["attempt"], 1);
-        assert_eq!(status["stages"].as_array().map(Vec::len), Some(3));
+        let stages = status["stages"].as_array().map_or(0, Vec::len);
+        anyhow::ensure!(status["attempt"] == 1 && stages == 3, "{status:#}");
         let pods = ns.pods(&name, 1)?;
-        assert_eq!(pods.len(), 3);
+        anyhow::ensure!(pods.len() == 3, "{} pods", pods.len());
         let quiet = |pod: &Value| {
             let annotations = pod["metadata"]["annotations"].as_object();
             annotations.is_none_or(|all| all.keys().all(|name| !name.starts_with("slipway.dev/report")))

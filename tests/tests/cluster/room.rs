@@ -95,7 +95,10 @@ images: [{name: REPO/alone, pushSecret: {name: reg}}]
     let status = ns.failed("broken")?;
     assert_eq!((&status["failure"]["exitCode"], &status["failure"]["stage"]), (&3.into(), &"work".into()));
     assert!(ns.kubectl(&["logs", "broken-1-build", "--container=stage"])?.contains("why"));
-    // Nothing to run: the stages' container ends by itself.
+    // Nothing to run, or no plan: the stages' container ends by itself.
+    ns.build("wrong", "{cache: {type: None}, dockerfile: {inline: \"FROM scratch\\nNO SUCH\\n\"}}")?;
+    assert_eq!(ns.failed("wrong")?["failure"]["reason"], "DockerfileInvalid");
+    ns.kubectl(&["wait", "pod/wrong-1-build", "--for=jsonpath={.status.phase}=Failed", "--timeout=60s"])?;
     ns.build("plain", "{cache: {type: None}, dockerfile: {inline: \"FROM scratch\\nLABEL a=b\\n\"}}")?;
     ns.succeeded("plain")?;
     ns.kubectl(&["wait", "pod/plain-1-build", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=60s"])?;

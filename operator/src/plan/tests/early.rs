@@ -166,7 +166,10 @@ fn a_build_of_which_nobody_hears_is_another_try() {
     pod.silent = Some((now, "it ended with exit code 137 (OOMKilled)".into()));
     let plan = world.step();
     assert_eq!((world.status().attempt, plan.requeue.is_some()), (1, true), "its own word may still come");
-    world.pass(21);
+    world.pass(119);
+    world.step();
+    assert_eq!(world.status().attempt, 1);
+    world.pass(2);
     let plan = world.step();
     assert_eq!((world.status().attempt, plan.delete_pods), (2, vec!["shop-1-build".to_owned()]));
     let message = &world.status().conditions.iter().find(|c| c.type_ == "Ready").unwrap().message.clone();

@@ -290,7 +290,7 @@ fn a_stage_pod_that_was_stopped_for_no_reason_is_another_try() {
     let now = world.now;
     let pod = world.pod("-deps");
     pod.stage = ended(3, "Error", Err(String::new()));
-    (pod.over, pod.ended) = (true, Some(now));
+    (pod.over, pod.stage_ended) = (true, Some(now));
     world.step();
     assert_eq!(world.status().attempt, 1, "the failure that it follows may come yet");
     world.pass(21);

@@ -1,6 +1,6 @@
 //! `spec.cache.type: None`: everything in one pod.
 
-use slipway_protocol::report::{BuildReport, Failure, StagePodReport, StageReport};
+use slipway_protocol::report::{Failure, StagePodReport, StageReport};
 
 use super::world::{World, ended};
 use crate::objects::isolation::Level;
@@ -55,42 +55,35 @@ fn a_failing_stage_is_told_and_its_pod_stays() {
 }
 
 #[test]
-fn a_failing_build_gives_the_stages_a_moment() {
+fn the_memory_of_the_build_is_a_setting() {
     let mut world = World::new(SPEC);
     world.step();
-    let now = world.now;
-    let failure = Failure { reason: "PushFailed".into(), message: "401".into(), ..Failure::default() };
-    world.say_plan_of(&[("all", Some(0), &[])]);
-    let pod = world.pod("-build");
-    pod.conduct = ended(1, "Error", Ok(BuildReport { failure: Some(failure), ..BuildReport::default() }));
-    pod.ended = Some(now);
-    let plan = world.step();
-    assert_eq!((world.status().finished_at, plan.delete_pods.len()), (None, 0), "its log would be lost");
-    assert!(plan.requeue.is_some());
-    // The stages have ended too.
-    world.pod("-build").over = true;
-    let plan = world.step();
-    assert_eq!(world.status().failure.unwrap().reason, "PushFailed");
-    assert!(plan.delete_pods.is_empty());
-}
-
-#[test]
-fn stages_that_do_not_end_are_ended() {
-    let mut world = World::new(SPEC);
-    world.step();
-    let now = world.now;
     world.say_plan_of(&[("all", Some(0), &[])]);
     let pod = world.pod("-build");
     pod.conduct = ended(137, "OOMKilled", Err(String::new()));
     pod.memory_limited = vec!["build".into()];
-    pod.ended = Some(now);
-    world.step();
-    world.pass(6);
+    pod.over = true;
     let plan = world.step();
     let failure = world.status().failure.unwrap();
     assert_eq!(failure.reason, "OutOfMemory");
     assert!(failure.message.contains("buildPods.resources"), "{}", failure.message);
-    assert_eq!(plan.delete_pods, ["shop-1-build"]);
+    assert!(plan.delete_pods.is_empty(), "the stages end by themselves, and the log stays");
+}
+
+#[test]
+fn stages_that_end_before_the_build_are_another_try() {
+    let mut world = World::new(SPEC);
+    world.step();
+    world.say_plan_of(&[("all", Some(0), &[])]);
+    let now = world.now;
+    let pod = world.pod("-build");
+    pod.stage = ended(3, "Error", Ok(StagePodReport::default()));
+    pod.stage_ended = Some(now);
+    world.step();
+    assert_eq!(world.status().attempt, 1, "the build may end too");
+    world.pass(21);
+    world.step();
+    assert_eq!(world.status().attempt, 2);
 }
 
 #[test]
