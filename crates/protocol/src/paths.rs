@@ -70,8 +70,6 @@ pub const ALIVE_FILE: &str = "alive";
 pub const PLAN_FILE: &str = "plan.json";
 /// Written by the build pod when the build is over badly: stage pods stop.
 pub const CANCELLED_FILE: &str = "cancelled";
-/// Written by a stage pod into its outbox when a step failed.
-pub const FAILED_FILE: &str = "failed.json";
 /// Written last into a step's folder of an outbox, by rename: the step is done.
 pub const DONE_FILE: &str = "done.json";
 /// The changed files of a step, beside [`DONE_FILE`].

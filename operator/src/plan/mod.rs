@@ -101,6 +101,13 @@ pub struct Inputs<'a> {
     pub now: Timestamp,
 }
 
+impl Inputs<'_> {
+    /// Returns the seconds since something happened; 0 where it has not.
+    fn since(&self, time: Option<Timestamp>) -> f64 {
+        time.map_or(0.0, |time| self.now.duration_since(time).as_secs_f64())
+    }
+}
+
 /// Decides.
 pub fn plan(inputs: &Inputs) -> Plan {
     let mut plan = Plan { status: inputs.build.status.clone().unwrap_or_default(), ..Plan::default() };

@@ -59,7 +59,7 @@ pub(super) fn begin(plan: &mut Plan, why: &str) {
 fn no_room(inputs: &Inputs, attempt: Attempt) -> Option<String> {
     progress::of_attempt(inputs.facts, attempt)
         .filter(|pod| matches!(pod.role, Role::Stage(_)) && !pod.over && !pod.deleting)
-        .filter(|pod| pod.created.is_some_and(|at| inputs.now.duration_since(at).as_secs_f64() > PATIENCE))
+        .filter(|pod| inputs.since(pod.created) > PATIENCE)
         .find_map(|pod| pod.unschedulable.clone())
 }
 

@@ -78,7 +78,7 @@ fn look(inputs: &Inputs, valid: &ValidBuild, git: &GitSource, plan: &mut Plan) {
 
 /// Takes what a look found.
 fn answer(inputs: &Inputs, pod: &PodView, plan: &mut Plan) -> Option<String> {
-    let age = pod.created.map_or(0.0, |at| inputs.now.duration_since(at).as_secs_f64());
+    let age = inputs.since(pod.created);
     let found = match &pod.poll {
         Progress::Ended(End { report: Ok(PollReport { failure: Some(failure), .. }), .. }) => {
             Err(failure.message.clone())

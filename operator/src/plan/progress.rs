@@ -80,7 +80,7 @@ pub(super) fn follow(inputs: &Inputs, valid: &ValidBuild, attempt: Attempt, plan
         other => {
             let limit = if inputs.settings.reports.is_some() { SILENCE_LIMITS.1 } else { SILENCE_LIMITS.0 };
             if let Some((since, why)) = &pod.silent
-                && inputs.now.duration_since(*since).as_secs_f64() > limit
+                && inputs.since(Some(*since)) > limit
             {
                 let message = format!(
                     "the {REPORT_CONTAINER} container of {} says no plan ({why}), and the pod itself was not heard",
@@ -102,7 +102,7 @@ pub(super) fn follow(inputs: &Inputs, valid: &ValidBuild, attempt: Attempt, plan
     match &pod.conduct {
         Progress::Ended(End { exit_code: 0, report: Ok(report), .. }) => {
             let talking = last_words(inputs, attempt, report, plan);
-            let since = pod.ended.map_or(0.0, |t| inputs.now.duration_since(t).as_secs_f64());
+            let since = inputs.since(pod.ended);
             if talking && since < LAST_WORDS {
                 plan.again_in(SignedDuration::from_millis(300));
                 running(inputs, attempt, plan);
@@ -270,7 +270,7 @@ fn trouble(inputs: &Inputs, valid: &ValidBuild, pod: &PodView, plan: &mut Plan) 
                 end.report.as_ref().ok().and_then(|r| r.stages.iter().find_map(|s| s.failure.clone()));
             // A stage that was told to stop only follows another failure, which has or will have its own words.
             if failed.is_none() && end.exit_code == i32::from(slipway_protocol::paths::EXIT_CANCELLED) {
-                let since = pod.stage_ended.map_or(0.0, |t| inputs.now.duration_since(t).as_secs_f64());
+                let since = inputs.since(pod.stage_ended);
                 if since < STOPPED_LIMIT {
                     plan.again_in(SignedDuration::from_secs(5));
                     return false;
@@ -281,7 +281,7 @@ fn trouble(inputs: &Inputs, valid: &ValidBuild, pod: &PodView, plan: &mut Plan) 
                 return true;
             }
             // In one pod, the build has a moment to end by itself: a pod that is removed has no log.
-            let since = pod.stage_ended.map_or(0.0, |t| inputs.now.duration_since(t).as_secs_f64());
+            let since = inputs.since(pod.stage_ended);
             if pod.one && !matches!(pod.conduct, Progress::Ended(_)) && since < LAST_WORDS {
                 plan.again_in(SignedDuration::from_millis(300));
                 return false;
@@ -316,8 +316,7 @@ fn trouble(inputs: &Inputs, valid: &ValidBuild, pod: &PodView, plan: &mut Plan) 
 
 /// Returns the seconds since a node took the pod, or since it was made.
 fn age(inputs: &Inputs, pod: &PodView) -> f64 {
-    let since = pod.scheduled.or(pod.created);
-    since.map_or(0.0, |since| inputs.now.duration_since(since).as_secs_f64())
+    inputs.since(pod.scheduled.or(pod.created))
 }
 
 /// The build pod has not got to its work yet.

@@ -1,7 +1,5 @@
 //! Build pods tell the operator themselves when they have planned or built: it need not wait for their kubelet.
 
-use std::time::{Duration, Instant};
-
 use anyhow::{Context, Result};
 use serde_json::Value;
 use slipway_tests::cluster::{Cluster, Namespace};
@@ -62,25 +60,15 @@ fn the_kubelet_is_told_the_same_while_the_build_goes_on() -> Result<()> {
         "told",
         "{dockerfile: {inline: \"FROM busybox AS slow\\nRUN sleep 20\\n\"}, images: [{name: REPO/told}]}",
     )?;
-    let said = |pod: &Value| {
-        let report =
-            pod["status"]["containerStatuses"].as_array()?.iter().find(|one| one["name"] == "report")?;
-        report["state"]["terminated"]["message"].as_str().map(ToOwned::to_owned)
-    };
     ns.until("told", "running stage", |build| build["status"]["stages"][0]["state"] == "Running")?;
-    let start = Instant::now();
-    let (pod, plan) = loop {
-        let pods = ns.pods("told", 1)?;
-        let build = pods.into_iter().find(|pod| pod["metadata"]["name"] == "told-1-build");
-        let build = build.context("no build pod")?;
-        if let Some(plan) = said(&build) {
-            break (build, plan);
-        }
-        anyhow::ensure!(start.elapsed() < Duration::from_secs(15), "no last words: {build:#}");
-        std::thread::sleep(Duration::from_millis(100));
-    };
+    let end = r#"{.status.containerStatuses[?(@.name=="report")].state.terminated"#;
+    let ended = format!("--for=jsonpath={end}.reason}}=Completed");
+    ns.kubectl(&["wait", "pod/told-1-build", &ended, "--timeout=15s"])?;
+    let said = format!("--output=jsonpath={{.status.phase}} {end}.message}}");
+    let said = ns.kubectl(&["get", "pod", "told-1-build", &said])?;
+    let (phase, plan) = said.split_once(' ').context("no last words")?;
     assert!(plan.contains(r#""n":"slow""#) && plan.contains(r#""p":0"#), "{plan}");
-    assert_eq!(pod["status"]["phase"], "Running", "it builds");
+    assert_eq!(phase, "Running", "it builds");
     // Whoever looks sees the log, of whichever container.
     assert!(ns.kubectl(&["logs", "told-1-build"])?.contains("stage slow"));
     ns.kubectl(&["logs", "told-1-build", "--all-containers"])?;
