@@ -1,7 +1,10 @@
 //! Metrics, with their names and help in one place: `docs/metrics.md` is checked against this.
 
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -70,6 +73,8 @@ pub struct Metrics {
     reused_bytes: Family<Namespaced, Counter>,
     store_used: Family<Namespaced, Gauge>,
     store_free: Family<Namespaced, Gauge>,
+    /// When the builds finished that the figures of the stores are from, by namespace.
+    stores_as_of: Mutex<HashMap<String, Timestamp>>,
     pushes: Family<Namespaced, Counter>,
     registry_retries: Family<Namespaced, Counter>,
     polls: Family<Poll, Counter>,
@@ -101,6 +106,7 @@ impl Default for Metrics {
             reused_bytes: Family::default(),
             store_used: Family::default(),
             store_free: Family::default(),
+            stores_as_of: Mutex::default(),
             pushes: Family::default(),
             registry_retries: Family::default(),
             polls: Family::default(),
@@ -224,6 +230,7 @@ impl Metrics {
             let result = if poll.failures == 0 { "answered" } else { "failed" };
             self.polls.get_or_create(&Poll { namespace: namespace.clone(), result }).inc();
         }
+        self.observe_store(&own, after);
         let ended = after.finished_at.is_some() && (old.finished_at.is_none() || old.run != after.run);
         if !ended {
             return;
@@ -274,8 +281,22 @@ impl Metrics {
                 .get_or_create(&Steps { namespace, cache: "miss" })
                 .inc_by(count(cache.steps - cache.hits));
             self.reused_bytes.get_or_create(&own).inc_by(u64::try_from(cache.bytes_reused).unwrap_or(0));
-            self.store_used.get_or_create(&own).set(cache.store_used);
-            self.store_free.get_or_create(&own).set(cache.store_free);
+        }
+    }
+
+    /// Says of a namespace's store what its newest build said. A leader that just began learns it from the resources, so
+    /// that an alert about a full store lives on when the leader changes.
+    fn observe_store(&self, own: &Namespaced, status: &ImageBuildStatus) {
+        let (Some(cache), Some(finished)) = (&status.cache, &status.finished_at) else { return };
+        if status.phase != "Succeeded" {
+            return;
+        }
+        let mut stores = self.stores_as_of.lock().unwrap_or_else(PoisonError::into_inner);
+        let newest = stores.entry(own.namespace.clone()).or_insert(finished.0);
+        if *newest <= finished.0 {
+            *newest = finished.0;
+            self.store_used.get_or_create(own).set(cache.store_used);
+            self.store_free.get_or_create(own).set(cache.store_free);
         }
     }
 }
@@ -357,5 +378,34 @@ mod tests {
             assert!(text.contains(expected), "{expected} in\n{text}");
         }
         assert_eq!(text.matches("\n| `slipway_").count(), 17, "{text}");
+    }
+
+    #[test]
+    fn a_new_leader_knows_the_stores_from_builds_that_ended_before_it() {
+        let metrics = Metrics::default();
+        for (finished, phase, used) in [
+            ("10:00", "Succeeded", 5),
+            ("11:00", "Succeeded", 7),
+            ("09:00", "Succeeded", 3),
+            ("12:00", "Failed", 0),
+        ] {
+            let build: ImageBuild = serde_json::from_value(serde_json::json!({
+                "apiVersion": "slipway.dev/v1alpha1",
+                "kind": "ImageBuild",
+                "metadata": {"name": "a", "namespace": "team"},
+                "spec": {"dockerfile": {"inline": "FROM scratch"}},
+                "status": {
+                    "phase": phase,
+                    "finishedAt": format!("2026-01-01T{finished}:00Z"),
+                    "cache": {"storeUsed": used, "storeFree": 100 - used},
+                },
+            }))
+            .unwrap();
+            metrics.observe_transition(&build, build.status.as_ref().unwrap());
+        }
+        let text = metrics.text().unwrap();
+        assert!(text.contains("slipway_store_used_bytes{namespace=\"team\"} 7\n"), "{text}");
+        assert!(text.contains("slipway_store_free_bytes{namespace=\"team\"} 93\n"), "{text}");
+        assert!(!text.contains("slipway_builds_total{"), "nothing ended under this leader: {text}");
     }
 }

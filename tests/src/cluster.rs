@@ -5,6 +5,7 @@
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -12,6 +13,34 @@ use serde_json::{Value, json};
 
 /// How long a build may take before a test gives up.
 const PATIENCE: Duration = Duration::from_mins(3);
+
+/// Held by those that need the operator's leader to stay, and alone by those that end it.
+static LEADERS: RwLock<()> = RwLock::new(());
+
+/// The operator's pod that leads, and goes on leading.
+#[derive(Debug)]
+pub struct Leader {
+    /// The pod's name.
+    pub name: String,
+    _stays: RwLockReadGuard<'static, ()>,
+}
+
+/// The operator's pod that leads, for a test that ends it.
+#[derive(Debug)]
+pub struct DoomedLeader<'a> {
+    cluster: &'a Cluster,
+    _alone: RwLockWriteGuard<'static, ()>,
+}
+
+impl DoomedLeader<'_> {
+    /// Deletes the pod without grace; returns its name.
+    pub fn end(self) -> Result<String> {
+        let name = self.cluster.leads()?;
+        let namespace = format!("--namespace={}", Cluster::OPERATOR_NAMESPACE);
+        self.cluster.kubectl(&["delete", "pod", &name, &namespace, "--grace-period=0", "--force"])?;
+        Ok(name)
+    }
+}
 
 /// How to reach the cluster.
 #[derive(Clone, Debug)]
@@ -64,8 +93,20 @@ impl Cluster {
     /// The namespace that the chart is installed in.
     pub const OPERATOR_NAMESPACE: &str = "slipway-system";
 
-    /// Returns the name of the operator's pod that leads; between two leaders there is none for a moment.
-    pub fn leader(&self) -> Result<String> {
+    /// Returns the name of the operator's pod that leads, which no other test of this program ends while the value lives:
+    /// what a leader has counted goes with it.
+    pub fn leader(&self) -> Result<Leader> {
+        let stays = LEADERS.read().unwrap_or_else(PoisonError::into_inner);
+        Ok(Leader { name: self.leads()?, _stays: stays })
+    }
+
+    /// Waits until no other test needs the leader, and keeps them from it until it is ended.
+    pub fn doomed_leader(&self) -> DoomedLeader<'_> {
+        DoomedLeader { cluster: self, _alone: LEADERS.write().unwrap_or_else(PoisonError::into_inner) }
+    }
+
+    /// Returns the name of the pod that leads; between two leaders there is none for a moment.
+    fn leads(&self) -> Result<String> {
         let namespace = format!("--namespace={}", Self::OPERATOR_NAMESPACE);
         let holder = "--output=jsonpath={.spec.holderIdentity}";
         let start = Instant::now();
