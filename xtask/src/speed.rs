@@ -72,6 +72,9 @@ pub(crate) struct Options {
     /// Measures the cases in the cluster: an ImageBuild, a kaniko pod where there is an executor, a daemon on the node.
     #[arg(long, conflicts_with_all = ["check", "scaling", "figures", "profile", "peers"])]
     cluster: bool,
+    /// With `--cluster`: measures an ImageBuild with one pod for all stages too.
+    #[arg(long, requires = "cluster")]
+    single: bool,
     /// Measures nothing, and writes page and charts again from what is stored.
     #[arg(long, conflicts_with_all = ["check", "scaling", "figures", "profile", "cluster"])]
     report: bool,

@@ -32,6 +32,8 @@ use kaniko_pod::KanikoPod;
 
 /// The name of the ImageBuild among the builders.
 pub(super) const SUBJECT: &str = "imagebuild";
+/// The name of the ImageBuild that has one pod for all of its stages.
+pub(super) const SINGLE: &str = "imagebuild-single";
 /// The name of kaniko's pod.
 pub(super) const POD: &str = "kaniko-pod";
 
@@ -92,8 +94,11 @@ fn builders(
 ) -> Result<Vec<Box<dyn Builder>>> {
     let bed = |kind| Bed { access: access.clone(), kind, contexts: measure::contexts(folder) };
     let mirror = access.registry().to_owned();
-    let mut builders: Vec<Box<dyn Builder>> =
-        vec![Box::new(ImageBuild::new(bed(SUBJECT), Volume::at(folder.join(SUBJECT))))];
+    let imagebuild = |kind, pods| ImageBuild::new(bed(kind), Volume::at(folder.join(kind)), pods);
+    let mut builders: Vec<Box<dyn Builder>> = vec![Box::new(imagebuild(SUBJECT, "PerStage"))];
+    if options.single {
+        builders.push(Box::new(imagebuild(SINGLE, "Single")));
+    }
     if let Some(program) = &options.kaniko {
         let image = kaniko_pod::push_image(access, programs, program)?;
         builders.push(Box::new(KanikoPod::new(bed(POD), program.clone(), image, mirror.clone())));

@@ -9,7 +9,6 @@ use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
 use super::{
-    SUBJECT,
     bed::{Bed, CONTEXTS, STORE},
     watch::Watch,
 };
@@ -25,12 +24,14 @@ pub(super) struct ImageBuild {
     bed: Bed,
     /// The file system of the layer cache.
     volume: Volume,
+    /// `spec.pods.mode`.
+    pods: &'static str,
     watch: Mutex<Option<Watch>>,
 }
 
 impl ImageBuild {
-    pub(super) fn new(bed: Bed, volume: Volume) -> Self {
-        Self { bed, volume, watch: Mutex::new(None) }
+    pub(super) fn new(bed: Bed, volume: Volume, pods: &'static str) -> Self {
+        Self { bed, volume, pods, watch: Mutex::new(None) }
     }
 
     fn watch(&self) -> MutexGuard<'_, Option<Watch>> {
@@ -50,6 +51,7 @@ impl ImageBuild {
                 "args": arguments.collect::<Vec<_>>(),
                 "images": [{"name": repository, "tags": [tag]}],
                 "cache": {"claim": STORE},
+                "pods": {"mode": self.pods},
                 "timeout": "20m",
             },
         }))
@@ -58,7 +60,7 @@ impl ImageBuild {
 
 impl Builder for ImageBuild {
     fn name(&self) -> &'static str {
-        SUBJECT
+        self.bed.kind
     }
 
     fn version(&self) -> Result<String> {
