@@ -51,7 +51,11 @@ fn serve(folder: &Path) -> Option<Server> {
         eprintln!("skipped: there is no `openssl` that makes certificates");
         return None;
     }
-    // The port is free now; nobody else on this machine asks for a port of its choice at this moment.
+    (0..5).find_map(|_| try_serve(folder)).or_else(|| panic!("no server starts"))
+}
+
+/// Starts a server on a port that was free just now; none where it did not stay free.
+fn try_serve(folder: &Path) -> Option<Server> {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let address = format!("127.0.0.1:{port}");
     let child = Command::new("openssl")
@@ -62,13 +66,15 @@ fn serve(folder: &Path) -> Option<Server> {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let server = Server { child, address };
+    let mut server = Server { child, address };
     let start = Instant::now();
     while TcpStream::connect(&server.address).is_err() {
         assert!(start.elapsed() < Duration::from_mins(1), "the server does not listen");
         std::thread::sleep(Duration::from_millis(50));
     }
-    Some(server)
+    // Who answers may be another one.
+    std::thread::sleep(Duration::from_millis(50));
+    server.child.try_wait().unwrap().is_none().then_some(server)
 }
 
 // One test, because what a process trusts cannot be taken back.

@@ -66,6 +66,12 @@ impl ApplyError {
     /// Returns what an admission rule said, where that was the reason: no retry mends it.
     pub fn refusal(&self) -> Option<String> {
         match self {
+            // A namespace that was made a moment ago has no account yet; it comes by itself.
+            Self::Create { source: kube::Error::Api(error), .. }
+                if error.message.contains("serviceaccount \"default\" not found") =>
+            {
+                None
+            }
             Self::Create { source: kube::Error::Api(error), kind, name }
                 if matches!(error.code, 400 | 403 | 422) =>
             {
@@ -143,5 +149,28 @@ where
         Ok(_) => Ok(()),
         Err(kube::Error::Api(error)) if error.is_not_found() => Ok(()),
         Err(source) => Err(ApplyError::Delete { name: name.to_owned(), source }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_by_itself_is_no_refusal() {
+        let refusal = |message: &str| {
+            let status = kube::core::Status::failure(message, "Forbidden").with_code(403);
+            let source = kube::Error::Api(status.boxed());
+            ApplyError::Create { kind: "Pod", name: "a-1-build".into(), source }.refusal()
+        };
+        let account = |name: &str| {
+            format!(
+                "pods \"a-1-build\" is forbidden: error looking up service account ns/{name}: serviceaccount \"{name}\" not found"
+            )
+        };
+        assert_eq!(refusal(&account("default")), None);
+        // One that somebody has named may be misspelt.
+        assert!(refusal(&account("builder")).unwrap().contains("\"builder\" not found"));
+        assert!(refusal("violates PodSecurity").is_some());
     }
 }

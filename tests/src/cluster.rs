@@ -2,45 +2,23 @@
 //!
 //! `cargo xtask test --only cluster` provides it; the tests are behind the feature `cluster`, so that nothing passes by skipping.
 
+mod gate;
+mod leader;
+mod watch;
+
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
-/// How long a build may take before a test gives up.
+pub use gate::Gate;
+pub use leader::{DoomedLeader, Leader};
+
+/// How long something may take that no watch tells.
 const PATIENCE: Duration = Duration::from_mins(3);
-
-/// Held by those that need the operator's leader to stay, and alone by those that end it.
-static LEADERS: RwLock<()> = RwLock::new(());
-
-/// The operator's pod that leads, and goes on leading.
-#[derive(Debug)]
-pub struct Leader {
-    /// The pod's name.
-    pub name: String,
-    _stays: RwLockReadGuard<'static, ()>,
-}
-
-/// The operator's pod that leads, for a test that ends it.
-#[derive(Debug)]
-pub struct DoomedLeader<'a> {
-    cluster: &'a Cluster,
-    _alone: RwLockWriteGuard<'static, ()>,
-}
-
-impl DoomedLeader<'_> {
-    /// Deletes the pod without grace; returns its name.
-    pub fn end(self) -> Result<String> {
-        let name = self.cluster.leads()?;
-        let namespace = format!("--namespace={}", Cluster::OPERATOR_NAMESPACE);
-        self.cluster.kubectl(&["delete", "pod", &name, &namespace, "--grace-period=0", "--force"])?;
-        Ok(name)
-    }
-}
 
 /// How to reach the cluster.
 #[derive(Clone, Debug)]
@@ -93,34 +71,6 @@ impl Cluster {
     /// The namespace that the chart is installed in.
     pub const OPERATOR_NAMESPACE: &str = "slipway-system";
 
-    /// Returns the name of the operator's pod that leads, which no other test of this program ends while the value lives:
-    /// what a leader has counted goes with it.
-    pub fn leader(&self) -> Result<Leader> {
-        let stays = LEADERS.read().unwrap_or_else(PoisonError::into_inner);
-        Ok(Leader { name: self.leads()?, _stays: stays })
-    }
-
-    /// Waits until no other test needs the leader, and keeps them from it until it is ended.
-    pub fn doomed_leader(&self) -> DoomedLeader<'_> {
-        DoomedLeader { cluster: self, _alone: LEADERS.write().unwrap_or_else(PoisonError::into_inner) }
-    }
-
-    /// Returns the name of the pod that leads; between two leaders there is none for a moment.
-    fn leads(&self) -> Result<String> {
-        let namespace = format!("--namespace={}", Self::OPERATOR_NAMESPACE);
-        let holder = "--output=jsonpath={.spec.holderIdentity}";
-        let start = Instant::now();
-        loop {
-            let name = self.kubectl(&["get", "lease", "slipway-operator", &namespace, holder])?;
-            let runs = !name.is_empty() && self.kubectl(&["get", "pod", &name, &namespace]).is_ok();
-            if runs {
-                return Ok(name);
-            }
-            ensure!(start.elapsed() < Duration::from_mins(1), "nobody leads; the lease names `{name}`");
-            std::thread::sleep(Duration::from_millis(300));
-        }
-    }
-
     /// Runs crane against the registry and returns what it printed.
     pub fn crane(&self, words: &[&str]) -> Result<String> {
         output(Command::new(&self.crane).args(words).arg("--insecure"), None)
@@ -150,7 +100,12 @@ impl Cluster {
             &["create", "--filename=-", "--output=jsonpath={.metadata.name}"],
             &object.to_string(),
         )?;
-        Ok(Namespace { cluster: self.clone(), name })
+        let ns = Namespace { cluster: self.clone(), name };
+        ns.eventually("the account of a new namespace", || {
+            let account = ["get", "serviceaccount", "default", "--ignore-not-found", "--output=name"];
+            Ok(!ns.kubectl(&account)?.is_empty())
+        })?;
+        Ok(ns)
     }
 }
 
@@ -246,21 +201,12 @@ impl Namespace {
 
     /// Waits until a build looks as asked, and returns its status.
     pub fn until(&self, name: &str, what: &str, good: impl Fn(&Value) -> bool) -> Result<Value> {
-        let start = Instant::now();
-        loop {
-            let mut build = self.get(name)?;
-            if good(&build) {
-                return Ok(build["status"].take());
-            }
-            if start.elapsed() > PATIENCE {
-                bail!(
-                    "{name}: no {what} after {} s: {:#}\n{}",
-                    PATIENCE.as_secs(),
-                    build["status"],
-                    self.logs()
-                );
-            }
-            std::thread::sleep(Duration::from_millis(100));
+        let seen = watch::until(&self.cluster.kubectl, &self.name, "imagebuilds", |build| {
+            (build["metadata"]["name"] == name && good(build)).then(|| build["status"].take())
+        })?;
+        match seen {
+            Some(status) => Ok(status),
+            None => bail!("{name}: no {what}: {:#}\n{}", self.get(name)?["status"], self.logs()),
         }
     }
 
@@ -322,15 +268,39 @@ impl Namespace {
 
     fn run_pod(&self, name: &str, pod: &Value) -> Result<String> {
         self.apply(&pod.to_string())?;
-        let start = Instant::now();
-        while start.elapsed() < PATIENCE {
-            match self.kubectl(&["get", "pod", name, "--output=jsonpath={.status.phase}"])?.as_str() {
-                "Succeeded" => return self.kubectl(&["logs", name]),
-                "Failed" => bail!("pod {name} failed: {}", self.kubectl(&["logs", name])?),
-                _ => std::thread::sleep(Duration::from_millis(200)),
-            }
+        let ended = watch::until(&self.cluster.kubectl, &self.name, "pods", |pod| {
+            let phase =
+                pod["status"]["phase"].as_str().filter(|phase| matches!(*phase, "Succeeded" | "Failed"));
+            phase.filter(|_| pod["metadata"]["name"] == name).map(ToOwned::to_owned)
+        })?;
+        match ended.as_deref() {
+            Some("Succeeded") => self.kubectl(&["logs", name]),
+            Some(_) => bail!("pod {name} failed: {}", self.kubectl(&["logs", name])?),
+            None => bail!("pod {name} did not end: {}", self.kubectl(&["describe", "pod", name])?),
         }
-        bail!("pod {name} did not end: {}", self.kubectl(&["describe", "pod", name])?)
+    }
+
+    /// Asks again and again until something is so that no watch of builds tells.
+    pub fn eventually(&self, what: &str, mut so: impl FnMut() -> Result<bool>) -> Result<()> {
+        let start = Instant::now();
+        while !so()? {
+            ensure!(
+                start.elapsed() < PATIENCE,
+                "{what}: not so after {} s\n{}",
+                PATIENCE.as_secs(),
+                self.logs()
+            );
+            std::thread::sleep(Duration::from_millis(500));
+        }
+        Ok(())
+    }
+
+    /// Waits until a pod has ended, whichever way: from then on all of its containers have logs.
+    pub fn pod_ended(&self, name: &str) -> Result<()> {
+        let phase = "--output=jsonpath={.status.phase}";
+        self.eventually(&format!("the end of {name}"), || {
+            Ok(matches!(self.kubectl(&["get", "pod", name, phase])?.as_str(), "Succeeded" | "Failed"))
+        })
     }
 
     /// Returns the logs of all pods, for the message of a failure.

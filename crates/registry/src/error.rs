@@ -55,6 +55,14 @@ impl Error {
         matches!(self.what, What::Unauthorized { .. } | What::Denied { .. })
     }
 
+    /// Returns true if the same will not work later either: what is asked for, by whom or where has to change.
+    pub fn is_final(&self) -> bool {
+        // What came damaged may come whole.
+        let damaged =
+            matches!(self.what, What::Digest { .. } | What::Size { .. } | What::Protocol(_) | What::Local(_));
+        !damaged && !self.is_transient()
+    }
+
     /// Returns true if the same may work a little later; it was already tried several times.
     pub fn is_transient(&self) -> bool {
         match &self.what {

@@ -404,7 +404,8 @@ async fn a_mirror_stands_in_for_a_registry_that_is_away() {
     let good = image(Flavour::Oci, 50_000);
     let mirror = fake().await;
     fill(&mirror, "cache/app", &good);
-    let away = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    // A port that nobody is given: another test cannot come to listen there.
+    let away = "127.0.0.1:1".to_owned();
     let mirrors = vec![Mirror { location: format!("http://{}/cache", mirror.host()) }];
     let registry =
         Registry::new(Settings { mirrors: BTreeMap::from([(away.clone(), mirrors)]), ..settings() }).unwrap();
@@ -435,7 +436,7 @@ async fn mirrors_are_asked_first_and_trusted_no_more() {
     let (mirror, home) = (fake().await, fake().await);
     fill(&mirror, "cache/app", &good);
     fill(&home, "app", &good);
-    let dead = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let dead = "127.0.0.1:1".to_owned();
     let mirrors =
         vec![Mirror { location: dead }, Mirror { location: format!("http://{}/cache", mirror.host()) }];
     let registry = Registry::new(Settings {

@@ -26,13 +26,19 @@ fn settings() -> Settings {
         retry: Retry { attempts: 5, first: Duration::from_millis(2), longest: Duration::from_secs(2) },
         timeouts: Timeouts {
             connect: Duration::from_secs(2),
-            idle: Duration::from_millis(300),
-            commit: Duration::from_millis(600),
+            idle: Duration::from_secs(20),
+            commit: Duration::from_secs(20),
         },
         small_blob: 64 << 10,
         replay_buffer: 8 << 20,
         ..Settings::default()
     }
+}
+
+/// Settings for registries that stand still. With others nobody is impatient: this machine may stand still too.
+fn impatient(idle: Duration) -> Settings {
+    let usual = settings();
+    Settings { timeouts: Timeouts { idle, ..usual.timeouts }, ..usual }
 }
 
 fn registry() -> Registry {
@@ -87,7 +93,12 @@ async fn a_pull_survives_what_passes() {
         for (times, fault) in faults {
             fake.fail("GET", "/blobs/", times, fault);
         }
-        let registry = registry();
+        let registry = match name {
+            "stalled" | "trickling" | "announced too long" => {
+                Registry::new(impatient(Duration::from_secs(2))).unwrap()
+            }
+            _ => registry(),
+        };
         let got = registry.fetch_blob(&named(&fake, "app"), &blob, Vec::new()).await;
         let got = got.unwrap_or_else(|error| panic!("{name}: {error}"));
         assert!(got == content, "{name}: other content");
@@ -119,6 +130,7 @@ async fn a_pull_gives_up_with_the_reason() {
         assert!(error.to_string().contains(expected), "{name}: {error}");
         assert!(error.to_string().contains(fake.host()), "{name}: {error}");
         assert_eq!(fake.seen().len(), requests, "{name}");
+        assert_eq!(error.is_final(), matches!(name, "404" | "403" | "400"), "{name}");
     }
 }
 
@@ -152,10 +164,13 @@ async fn manifests_are_asked_for_again_too() {
             match fault {
                 Fault::CutAnswer(_) => Fault::CutRequest(20),
                 Fault::Stall(..) => Fault::LoseAnswer,
-                other => other,
+                ref other => other.clone(),
             },
         );
-        let registry = registry();
+        let registry = match fault {
+            Fault::Stall(..) => Registry::new(impatient(Duration::from_secs(2))).unwrap(),
+            _ => registry(),
+        };
         registry
             .push_manifest(&target, image.manifest.to_bytes(), image.manifest.content_type())
             .await
@@ -364,23 +379,23 @@ async fn a_slow_producer_is_not_a_slow_registry() {
     struct Slow(usize);
     impl Read for Slow {
         fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-            std::thread::sleep(Duration::from_millis(500));
+            std::thread::sleep(Duration::from_millis(1500));
             self.0 = self.0.saturating_sub(1);
             buffer[..1].fill(7);
             Ok(self.0.min(1))
         }
     }
     let fake = FakeRegistry::start().await.unwrap();
-    let registry = registry();
-    let (digest, size) = registry.push_stream(&named(&fake, "app"), Slow(4)).await.unwrap();
-    assert_eq!((digest, size), (Digest::of([7; 3]), 3));
+    let registry = Registry::new(impatient(Duration::from_secs(1))).unwrap();
+    let (digest, size) = registry.push_stream(&named(&fake, "app"), Slow(3)).await.unwrap();
+    assert_eq!((digest, size), (Digest::of([7; 2]), 2));
     assert_eq!(registry.counters().retries, 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nobody_at_home() {
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let target: Reference = format!("{free}/app").parse().unwrap();
+    // A port that nobody is given: another test cannot come to listen there.
+    let target: Reference = "127.0.0.1:1/app".parse().unwrap();
     let error = registry().resolve(&target, &slipway_oci::Platform::host()).await.unwrap_err();
     assert!(matches!(error.what, What::Unreachable { .. }) && error.is_transient(), "{error}");
     assert!(error.to_string().contains("is it running, and is the port right?"), "{error}");

@@ -86,6 +86,9 @@ pub enum Cause {
     /// An image could not be had.
     #[error("{0}")]
     Image(String),
+    /// There is no such image, or not with these credentials.
+    #[error("{0}")]
+    NoImage(String),
     /// A layer of an imported cache could not be had, and is not counted on any more.
     #[error("{0}")]
     Lost(String),
@@ -121,6 +124,7 @@ impl Cause {
             Self::Command { .. } => "RunFailed",
             Self::Instruction(_) => "InstructionFailed",
             Self::Image(_) => "ImagePullFailed",
+            Self::NoImage(_) => "ImageNotFound",
             Self::Lost(_) => "CacheImportFailed",
             Self::Fetch(_) => "FetchFailed",
             Self::Sandbox(_) => "SandboxFailed",

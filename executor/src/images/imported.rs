@@ -60,7 +60,7 @@ impl PulledImages<'_> {
             Place::Folder(folder) => self.blob_of_folder(folder, &layer.blob),
         };
         fetched.map_err(|cause| match cause {
-            Cause::Image(text) => self.lose(layer, &text),
+            Cause::Image(text) | Cause::NoImage(text) => self.lose(layer, &text),
             other => other,
         })
     }

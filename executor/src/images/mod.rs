@@ -85,13 +85,13 @@ impl<'a> PulledImages<'a> {
             let raw = self
                 .remotes
                 .block_on(self.registry.get_manifest_raw(&reference))
-                .map_err(|error| pull_cause(&error))?;
+                .map_err(|error| content_cause(&error))?;
             self.store.put_blob(&raw.bytes)?;
             raw.bytes.to_vec()
         };
         match manifest::read(&bytes, None) {
             Ok(Document::Manifest(manifest)) => Ok(manifest),
-            Ok(Document::Index(_)) => Err(Cause::Image(format!("{reference} is an index, not an image"))),
+            Ok(Document::Index(_)) => Err(Cause::NoImage(format!("{reference} is an index, not an image"))),
             Err(error) => Err(Cause::Image(format!("{reference}: {}", Cause::text(&error)))),
         }
     }
@@ -118,7 +118,7 @@ impl<'a> PulledImages<'a> {
         sink.tell();
         self.remotes
             .block_on(self.registry.fetch_blob(reference, layer, sink))
-            .map_err(|error| pull_cause(&error))?;
+            .map_err(|error| content_cause(&error))?;
         self.store.adopt_blob(&temporary, &layer.digest)?;
         drop(guard);
         self.store.hold_blob(&layer.digest)?;
@@ -128,7 +128,14 @@ impl<'a> PulledImages<'a> {
 
 /// Turns a registry's error into a cause.
 pub fn pull_cause(error: &slipway_registry::Error) -> Cause {
-    Cause::Image(Cause::text(error))
+    let text = Cause::text(error);
+    if error.is_final() { Cause::NoImage(text) } else { Cause::Image(text) }
+}
+
+/// The same for what a manifest or an index names: it was there a moment ago, and a tag that moved is resolved anew by
+/// another try.
+fn content_cause(error: &slipway_registry::Error) -> Cause {
+    if error.is_not_found() { Cause::Image(Cause::text(error)) } else { pull_cause(error) }
 }
 
 impl Images for PulledImages<'_> {

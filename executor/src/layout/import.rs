@@ -58,7 +58,7 @@ pub fn import(
 
 /// Says why an image of a layout cannot be had: [`import`] brought what there is.
 pub(crate) fn missing(store: &Store, reference: &Reference, platform: &Platform) -> Cause {
-    Cause::Image(match store.memo::<Kept>(&memo(reference)) {
+    Cause::NoImage(match store.memo::<Kept>(&memo(reference)) {
         Some(kept) => {
             let there = if kept.platforms.is_empty() {
                 "no platform at all".into()

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
 /// How often the file is touched.
@@ -17,7 +18,7 @@ const BEGINNING: Duration = Duration::from_mins(3);
 /// Touches a file while it lives.
 #[derive(Debug)]
 pub struct Heart {
-    _stop: Sender<()>,
+    beating: Option<(Sender<()>, JoinHandle<()>)>,
 }
 
 impl Heart {
@@ -31,12 +32,22 @@ impl Heart {
         // Without room there is no sign of life; the work may still go on.
         let _ = fs::write(path, "");
         let path = path.to_owned();
-        std::thread::spawn(move || {
+        let thread = std::thread::spawn(move || {
             while stopped.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
                 let _ = fs::write(&path, "");
             }
         });
-        Self { _stop: stop }
+        Self { beating: Some((stop, thread)) }
+    }
+}
+
+impl Drop for Heart {
+    fn drop(&mut self) {
+        if let Some((stop, thread)) = self.beating.take() {
+            drop(stop);
+            // It cannot have panicked: it writes and waits.
+            let _ = thread.join();
+        }
     }
 }
 
@@ -104,8 +115,6 @@ mod tests {
             }
         }
         drop(heart);
-        // One beat may be on its way.
-        std::thread::sleep(Duration::from_millis(200));
         fs::remove_file(&path).expect("it was touched");
         std::thread::sleep(Duration::from_millis(200));
         assert!(!path.exists(), "it beats on");

@@ -3,7 +3,9 @@
 pub mod agent;
 mod caches;
 pub mod conduct;
+mod destination;
 pub mod early;
+mod finish;
 pub mod heart;
 pub mod packing;
 pub mod plan;
@@ -11,6 +13,7 @@ pub mod relay;
 pub mod remote;
 pub mod reports;
 mod source;
+mod tags;
 pub mod wire;
 pub mod worker;
 

@@ -20,6 +20,7 @@ use slipway_store::Store;
 use tokio::runtime::Handle;
 
 use super::packing::{Wish, pack};
+use super::reports::{fail, store_failed};
 use super::source;
 use super::wire::{self, PlanFile, PlannedContext};
 use crate::cache::import::Importer;
@@ -57,14 +58,6 @@ pub fn plan(places: &PlanPlaces<'_>, request: &BuildRequest) -> PlanReport {
     }
     report.seconds = began.elapsed().as_secs_f64();
     report
-}
-
-fn fail(reason: &str, message: impl Into<String>, retryable: bool) -> Box<Failure> {
-    Box::new(Failure { reason: reason.into(), message: message.into(), retryable, ..Failure::default() })
-}
-
-fn store_failed(error: &dyn std::error::Error) -> Box<Failure> {
-    fail("StoreFailed", Cause::text(error), true)
 }
 
 fn try_plan(

@@ -6,7 +6,17 @@ use slipway_protocol::report::{Failure, StagePodReport, StageReport};
 use slipway_sandbox::{Choice, Way};
 
 use super::wire::{End, Kept, PlanFile};
-use crate::engine::{Failed, StageOutcome, StepState};
+use crate::engine::{Cause, Failed, StageOutcome, StepState};
+
+/// Makes the report of a failure that is not a step's.
+pub fn fail(reason: &str, message: impl Into<String>, retryable: bool) -> Box<Failure> {
+    Box::new(Failure { reason: reason.into(), message: message.into(), retryable, ..Failure::default() })
+}
+
+/// The same for a store that cannot be read or written.
+pub fn store_failed(error: &dyn std::error::Error) -> Box<Failure> {
+    fail("StoreFailed", Cause::text(error), true)
+}
 
 /// Returns the report of a stage.
 pub fn stage_report(outcome: &StageOutcome) -> StageReport {

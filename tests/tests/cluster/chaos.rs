@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use slipway_tests::cluster::{Cluster, Namespace};
 
 const CHAIN: &str = "FROM busybox AS one\\nRUN : NAME; sleep 1; echo one > /one\\nRUN sleep 2; echo two > /two\\n\
@@ -48,20 +48,10 @@ fn kill_one(ns: &Namespace, role: &str, patience: Duration) -> Result<bool> {
 
 /// Waits until the pods and requests of all builds are gone.
 fn gone(ns: &Namespace) -> Result<()> {
-    let start = Instant::now();
-    loop {
-        let left = ns.kubectl(&[
-            "get",
-            "pods,configmaps",
-            "--selector=app.kubernetes.io/managed-by=slipway-operator",
-            "--output=name",
-        ])?;
-        if left.trim().is_empty() {
-            return Ok(());
-        }
-        ensure!(start.elapsed() < Duration::from_mins(2), "these are left: {left}");
-        std::thread::sleep(Duration::from_millis(500));
-    }
+    let selector = "--selector=app.kubernetes.io/managed-by=slipway-operator";
+    ns.eventually("the end of all pods and requests", || {
+        Ok(ns.kubectl(&["get", "pods,configmaps", selector, "--output=name"])?.trim().is_empty())
+    })
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use serde_json::Value;
-use slipway_tests::cluster::{Cluster, Namespace};
+use slipway_tests::cluster::{Cluster, Gate, Namespace};
 
 const SPEC: &str = "
 dockerfile:
@@ -44,6 +44,8 @@ fn a_build_says_itself_that_it_is_done() -> Result<()> {
         assert!(status["isolation"]["way"].is_string(), "{status:#}");
         // They end by themselves, and their logs stay.
         let pod = ran["pod"].as_str().unwrap_or_default();
+        ns.pod_ended(pod)?;
+        ns.pod_ended(&format!("early-{run}-build"))?;
         assert!(ns.kubectl(&["logs", pod])?.contains("RUN echo"), "the log of {pod}");
         // The log of the build is where people look first.
         assert!(ns.kubectl(&["logs", &format!("early-{run}-build")])?.contains("image "));
@@ -56,14 +58,18 @@ fn a_build_says_itself_that_it_is_done() -> Result<()> {
 fn the_kubelet_is_told_the_same_while_the_build_goes_on() -> Result<()> {
     let cluster = Cluster::here()?;
     let ns = cluster.namespace("baseline")?;
+    let gate = Gate::closed(&cluster, "told")?;
     ns.build(
         "told",
-        "{dockerfile: {inline: \"FROM busybox AS slow\\nRUN sleep 20\\n\"}, images: [{name: REPO/told}]}",
+        &format!(
+            "{{dockerfile: {{inline: \"FROM busybox AS slow\\nRUN {}\\n\"}}, images: [{{name: REPO/told}}]}}",
+            gate.wait()
+        ),
     )?;
     ns.until("told", "running stage", |build| build["status"]["stages"][0]["state"] == "Running")?;
     let end = r#"{.status.containerStatuses[?(@.name=="report")].state.terminated"#;
     let ended = format!("--for=jsonpath={end}.reason}}=Completed");
-    ns.kubectl(&["wait", "pod/told-1-build", &ended, "--timeout=15s"])?;
+    ns.kubectl(&["wait", "pod/told-1-build", &ended, "--timeout=60s"])?;
     let said = format!("--output=jsonpath={{.status.phase}} {end}.message}}");
     let said = ns.kubectl(&["get", "pod", "told-1-build", &said])?;
     let (phase, plan) = said.split_once(' ').context("no last words")?;
@@ -72,6 +78,7 @@ fn the_kubelet_is_told_the_same_while_the_build_goes_on() -> Result<()> {
     // Whoever looks sees the log, of whichever container.
     assert!(ns.kubectl(&["logs", "told-1-build"])?.contains("stage slow"));
     ns.kubectl(&["logs", "told-1-build", "--all-containers"])?;
+    gate.open()?;
     ns.succeeded("told")?;
     Ok(())
 }

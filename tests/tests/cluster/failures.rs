@@ -1,5 +1,5 @@
 use anyhow::Result;
-use slipway_tests::cluster::Cluster;
+use slipway_tests::cluster::{Cluster, Gate, Namespace};
 
 #[test]
 fn a_failing_instruction_is_shown_with_line_exit_code_and_output() -> Result<()> {
@@ -77,24 +77,50 @@ stages: [{name: greedy, resources: {limits: {memory: 100Mi}}}]
     Ok(())
 }
 
-#[test]
-fn a_deleted_stage_pod_is_made_again_and_the_build_succeeds() -> Result<()> {
-    let cluster = Cluster::here()?;
-    let ns = cluster.namespace("baseline")?;
-    ns.build(
-        "bumpy",
+/// A stage whose second step waits.
+fn two_steps(name: &str, gate: &Gate) -> String {
+    format!(
         "
 dockerfile:
   inline: |
     FROM busybox AS work
-    RUN echo first > /first; date +%s%N > /stamp
-    RUN sleep 6; cp /stamp /second
-images: [{name: REPO/bumpy}]
+    RUN date +%s%N > /stamp
+    RUN {}; cp /stamp /second
+images: [{{name: REPO/{name}}}]
 ",
-    )?;
-    ns.until("bumpy", "a running stage", |b| b["status"]["stages"][0]["state"] == "Running")?;
-    std::thread::sleep(std::time::Duration::from_secs(3));
+        gate.wait()
+    )
+}
+
+/// Waits until a pod was told to run the second step: the first one is in the store by then.
+fn at_the_second_step(ns: &Namespace, pod: &str) -> Result<()> {
+    ns.eventually("the second step", || {
+        Ok(ns.kubectl(&["logs", pod]).is_ok_and(|log| log.contains("work 2/2")))
+    })
+}
+
+#[test]
+fn an_image_that_is_not_there_is_told_at_once() -> Result<()> {
+    let cluster = Cluster::here()?;
+    let ns = cluster.namespace("baseline")?;
+    let missing = ns.image("nothing:here");
+    ns.build("absent", &format!("{{dockerfile: {{inline: \"FROM {missing}\\nRUN true\\n\"}}}}"))?;
+    let status = ns.failed("absent")?;
+    assert_eq!(status["failure"]["reason"], "ImageNotFound", "{status:#}");
+    assert!(status["failure"]["message"].as_str().unwrap().contains("nothing:here"), "{status:#}");
+    assert_eq!(status["attempt"], 1, "no other try mends it");
+    Ok(())
+}
+
+#[test]
+fn a_deleted_stage_pod_is_made_again_and_the_build_succeeds() -> Result<()> {
+    let cluster = Cluster::here()?;
+    let ns = cluster.namespace("baseline")?;
+    let gate = Gate::closed(&cluster, "bumpy")?;
+    ns.build("bumpy", &two_steps("bumpy", &gate))?;
+    at_the_second_step(&ns, "bumpy-1-work")?;
     ns.kubectl(&["delete", "pod", "bumpy-1-work", "--grace-period=0", "--force"])?;
+    gate.open()?;
     ns.succeeded("bumpy")?;
     assert_eq!(cluster.file(&ns.image("bumpy"), "stamp")?, cluster.file(&ns.image("bumpy"), "second")?);
     Ok(())
@@ -104,20 +130,12 @@ images: [{name: REPO/bumpy}]
 fn a_deleted_build_pod_is_another_try_that_takes_what_was_finished() -> Result<()> {
     let cluster = Cluster::here()?;
     let ns = cluster.namespace("baseline")?;
-    ns.build(
-        "torn",
-        "
-dockerfile:
-  inline: |
-    FROM busybox AS work
-    RUN date +%s%N > /stamp
-    RUN sleep 25; cp /stamp /second
-images: [{name: REPO/torn}]
-",
-    )?;
-    ns.until("torn", "a running stage", |b| b["status"]["stages"][0]["state"] == "Running")?;
-    std::thread::sleep(std::time::Duration::from_secs(3));
+    let gate = Gate::closed(&cluster, "torn")?;
+    ns.build("torn", &two_steps("torn", &gate))?;
+    at_the_second_step(&ns, "torn-1-work")?;
     ns.kubectl(&["delete", "pod", "torn-1-build", "--grace-period=0", "--force"])?;
+    ns.until("torn", "another try", |b| b["status"]["attempt"] == 2)?;
+    gate.open()?;
     let status = ns.succeeded("torn")?;
     assert_eq!((&status["run"], &status["attempt"]), (&1.into(), &2.into()));
     assert_eq!(status["stages"][0]["cached"], 1, "the first step is not run again: {:#}", status["stages"]);

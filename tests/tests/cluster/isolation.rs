@@ -27,6 +27,7 @@ fn attack(level: &str, isolation: &str) -> Result<(String, serde_json::Value)> {
     ns.build("attack", &format!("{ATTACKS}isolation: {isolation}\n"))?;
     let status = ns.succeeded("attack")?;
     assert_eq!(cluster.file(&ns.image("attack"), "tried")?, "tried\n");
+    ns.pod_ended("attack-1-attack")?;
     let logs = ns.kubectl(&["logs", "attack-1-attack"])?;
     Ok((logs, status))
 }

@@ -17,7 +17,7 @@ fn a_moving_branch_is_built_again_by_itself() -> Result<()> {
     ns.build("app", &spec)?;
     ns.succeeded("app")?;
     // A look that finds nothing new is noted and starts nothing.
-    let status = ns.until("app", "a look", |b| b["status"]["poll"]["checked"].is_string())?;
+    let status = ns.until("app", "a look", |b| b["status"]["poll"]["revision"].is_string())?;
     assert_eq!(status["run"], 1);
     assert_eq!(status["poll"]["revision"], status["source"]["revision"]);
     let commit = repository.commit(&[("app.txt", "second")])?;
@@ -28,10 +28,13 @@ fn a_moving_branch_is_built_again_by_itself() -> Result<()> {
     assert_eq!(cluster.file(&ns.image("app"), "app.txt")?, "second");
     // Nobody looks while it is suspended, and what was missed is found afterwards.
     ns.build("app", &format!("{{suspend: true, {}", &spec[1..]))?;
+    ns.until("app", "suspension", |b| b["metadata"]["generation"] == b["status"]["observedGeneration"])?;
+    // A look may have been under way.
+    let looks = || ns.kubectl(&["get", "pods", "--selector=slipway.dev/role=poll", "--output=name"]);
+    ns.eventually("the end of the last look", || Ok(looks()?.trim().is_empty()))?;
     repository.commit(&[("app.txt", "third")])?;
     std::thread::sleep(std::time::Duration::from_secs(15));
-    let pods = ns.kubectl(&["get", "pods", "--selector=slipway.dev/role=poll", "--output=name"])?;
-    assert_eq!((pods.trim(), &ns.get("app")?["status"]["run"]), ("", &2.into()));
+    assert_eq!((looks()?.trim(), &ns.get("app")?["status"]["run"]), ("", &2.into()));
     ns.build("app", &spec)?;
     ns.until("app", "a third build", |b| b["status"]["run"] == 3 && b["status"]["phase"] == "Succeeded")?;
     assert_eq!(cluster.file(&ns.image("app"), "app.txt")?, "third");

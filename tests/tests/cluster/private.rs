@@ -133,5 +133,6 @@ fn a_private_registry() -> Result<()> {
     other.build("pull-missing", &pull(""))?;
     let status = other.failed("pull-missing")?;
     assert!(message(&status).contains("there are no credentials for"), "{}", message(&status));
+    assert_eq!(status["attempt"], 1, "no other try mends it");
     Ok(())
 }

@@ -3,12 +3,21 @@
 use anyhow::{Context, Result};
 use slipway_tests::cluster::{Cluster, Namespace};
 
+/// Sets the namespace's quota, and waits until it holds: admission reads what a controller writes.
+fn allow_pods(ns: &Namespace, count: u32) -> Result<()> {
+    ns.apply(&format!(
+        "{{apiVersion: v1, kind: ResourceQuota, metadata: {{name: small}}, spec: {{hard: {{pods: '{count}'}}}}}}"
+    ))?;
+    let holds = format!("--for=jsonpath={{.status.hard.pods}}={count}");
+    ns.kubectl(&["wait", "resourcequota/small", &holds, "--timeout=60s"]).map(drop)
+}
+
 #[test]
 fn room_for_one_stage_pod_is_enough() -> Result<()> {
     let cluster = Cluster::here()?;
     let ns = cluster.namespace("baseline")?;
     // The build pod and one other.
-    ns.apply("{apiVersion: v1, kind: ResourceQuota, metadata: {name: small}, spec: {hard: {pods: '2'}}}")?;
+    allow_pods(&ns, 2)?;
     ns.build(
         "narrow",
         "
@@ -37,8 +46,8 @@ images: [{name: REPO/narrow}]
     assert_eq!(cluster.file(&ns.image("narrow"), "third")?, "first\n");
     assert_eq!(cluster.file(&ns.image("narrow"), "beside")?, "beside\n");
     // No room even for the build pod: it waits, and says for what.
-    ns.apply("{apiVersion: v1, kind: ResourceQuota, metadata: {name: small}, spec: {hard: {pods: '0'}}}")?;
-    ns.build("waits", "{timeout: 20s, dockerfile: {inline: \"FROM scratch\\nLABEL a=b\\n\"}}")?;
+    allow_pods(&ns, 0)?;
+    ns.build("waits", "{timeout: 2m, dockerfile: {inline: \"FROM scratch\\nLABEL a=b\\n\"}}")?;
     let status =
         ns.until("waits", "a condition", |b| b["status"]["conditions"].to_string().contains("NoRoom"))?;
     assert!(status["startedAt"].is_null(), "waiting is no building");

@@ -1,5 +1,7 @@
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use slipway_tests::cluster::Cluster;
@@ -36,7 +38,11 @@ impl GitServer {
             .stderr(Stdio::null())
             .spawn()
             .context("failed to start git daemon")?;
-        let server = Self { child, url: format!("git://{address}:{port}/repo"), folder };
+        let mut server = Self { child, url: format!("git://{address}:{port}/repo"), folder };
+        while TcpStream::connect((address.as_str(), port)).is_err() {
+            ensure!(server.child.try_wait()?.is_none(), "git daemon ended at once: is port {port} taken?");
+            std::thread::sleep(Duration::from_millis(50));
+        }
         server.git(&["init", "--quiet", "--initial-branch=main"])?;
         Ok(server)
     }

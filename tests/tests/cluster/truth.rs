@@ -1,7 +1,7 @@
 //! What the status, the events and the metrics say.
 
 use anyhow::{Context, Result};
-use slipway_tests::cluster::Cluster;
+use slipway_tests::cluster::{Cluster, Gate};
 
 const HELLO: &str = "
 dockerfile:
@@ -17,7 +17,13 @@ images: [{name: REPO/hello, tags: [\"{{unixTime}}\", latest]}]
 fn sizes_history_and_requests_of_other_tools() -> Result<()> {
     let cluster = Cluster::here()?;
     let ns = cluster.namespace("baseline")?;
-    ns.build("hello", &format!("{HELLO}history: {{limit: 2, ttl: 5s}}\n"))?;
+    // Counters and events are those of one leader.
+    let leader = cluster.leader()?;
+    let gate = Gate::closed(&cluster, "truth")?;
+    let spec = HELLO.replace("RUN dd", &format!("RUN {}; dd", gate.wait()));
+    ns.build("hello", &format!("{spec}history: {{limit: 2, ttl: 5s}}\n"))?;
+    ns.until("hello", "a running stage", |b| b["status"]["stages"][0]["state"] == "Running")?;
+    gate.open()?;
     let status = ns.succeeded("hello")?;
     let number =
         |pointer: &str| status.pointer(pointer).and_then(serde_json::Value::as_i64).unwrap_or_default();
@@ -25,24 +31,15 @@ fn sizes_history_and_requests_of_other_tools() -> Result<()> {
     assert!(number("/cache/storeFree") > 0);
     assert!(number("/images/0/unpackedBytes") >= 3 << 20);
     assert!(number("/images/0/layers/0") > 0 && number("/images/0/sizeBytes") > number("/images/0/layers/0"));
-    // The pods go after their time.
-    let start = std::time::Instant::now();
-    while !ns.pods("hello", 1)?.is_empty() {
-        assert!(
-            start.elapsed().as_secs() < 90,
-            "the pods of a finished build are kept: {:#?}",
-            ns.pods("hello", 1)?
-        );
-        std::thread::sleep(std::time::Duration::from_millis(500));
-    }
-    assert!(!ns.kubectl(&["get", "configmaps", "--output=name"])?.contains("hello-1-request"));
+    // The pods go after their time, and the request with them.
+    ns.eventually("the end of all that a finished build needed", || {
+        Ok(!ns.kubectl(&["get", "pods,configmaps", "--output=name"])?.contains("hello-1"))
+    })?;
     // Flux asks by its own annotation, and reads when it was heard.
     ns.kubectl(&["annotate", "imagebuild", "hello", "reconcile.fluxcd.io/requestedAt=now"])?;
     let status = ns
         .until("hello", "a second run", |b| b["status"]["run"] == 2 && b["status"]["phase"] == "Succeeded")?;
     assert_eq!(status["lastHandledReconcileAt"], "now");
-    // Counters are those of one leader, from its start on.
-    let leader = cluster.leader()?;
     ns.rebuild("hello", "a")?;
     let status = ns.succeeded("hello")?;
     let runs: Vec<i64> = status["history"]
@@ -58,20 +55,15 @@ fn sizes_history_and_requests_of_other_tools() -> Result<()> {
     {
         assert!(events.contains(reason), "{reason} in {events}");
     }
-    let metrics = cluster.kubectl(&[
-        "get",
-        "--raw",
-        &format!(
-            "/api/v1/namespaces/{}/pods/{}:8080/proxy/metrics",
-            Cluster::OPERATOR_NAMESPACE,
-            leader.name
-        ),
-    ])?;
-    for line in [
-        "slipway_builds_total{namespace=\"",
-        "slipway_store_used_bytes{",
-        "slipway_build_duration_seconds_bucket{",
-    ] {
+    let path =
+        format!("/api/v1/namespaces/{}/pods/{}:8080/proxy/metrics", Cluster::OPERATOR_NAMESPACE, leader.name);
+    let of = format!("namespace=\"{}\"", ns.name());
+    let built = format!("slipway_builds_total{{{of},result=\"Succeeded\",reason=\"\"}} 3\n");
+    // They are counted when the status is written.
+    let metrics = || cluster.kubectl(&["get", "--raw", &path]);
+    ns.eventually("metrics of all three runs", || Ok(metrics()?.contains(&built)))?;
+    let metrics = metrics()?;
+    for line in [&format!("slipway_store_used_bytes{{{of}}}"), "slipway_build_duration_seconds_bucket{"] {
         assert!(metrics.contains(line), "{line} in {metrics}");
     }
     let explained = cluster.kubectl(&["explain", "imagebuild.spec.source.git.interval"])?;
@@ -106,12 +98,15 @@ fn when_the_leader_dies_another_goes_on() -> Result<()> {
     let cluster = Cluster::here()?;
     let ns = cluster.namespace("baseline")?;
     let doomed = cluster.doomed_leader();
+    let gate = Gate::closed(&cluster, "handed-over")?;
+    let wait = gate.wait();
     ns.build(
         "handed-over",
-        "{dockerfile: {inline: \"FROM busybox AS work\\nRUN sleep 5; echo done > /done\\n\"}, images: [{name: REPO/handed-over}]}",
+        &format!("{{dockerfile: {{inline: \"FROM busybox AS work\\nRUN {wait}; echo done > /done\\n\"}}, images: [{{name: REPO/handed-over}}]}}"),
     )?;
     ns.until("handed-over", "a running stage", |b| b["status"]["stages"][0]["state"] == "Running")?;
     let leader = doomed.end()?;
+    gate.open()?;
     let status = ns.succeeded("handed-over")?;
     assert_eq!((&status["run"], &status["attempt"]), (&1.into(), &1.into()), "nothing was begun anew");
     assert_ne!(cluster.leader()?.name, leader);

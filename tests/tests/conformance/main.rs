@@ -216,7 +216,7 @@ fn every_case_builds_as_the_reference_builds_it() -> Result<()> {
     };
     let outcome = run(&suite);
     // What a builder started last may still tidy up after itself.
-    for _ in 0..50 {
+    for _ in 0..300 {
         if fs::remove_dir_all(&place).is_ok() {
             return outcome;
         }

@@ -198,16 +198,23 @@ fn large_selections_are_listed_by_directory() {
 
 /// Not a benchmark: a guard against something that grows faster than the tree.
 #[test]
-fn ten_thousand_files_take_little_time() {
+fn ten_times_the_files_take_some_ten_times_the_time() {
     let desk = Desk::new();
-    let tree = desk.tree("t", "");
-    for directory in 0..100 {
-        fs::create_dir_all(tree.join(format!("d{directory}"))).unwrap();
-        for file in 0..100 {
-            fs::write(tree.join(format!("d{directory}/f{file}")), "x").unwrap();
+    let [few, many] = [10, 100].map(|directories| {
+        let tree = desk.tree(&format!("t{directories}"), "");
+        for directory in 0..directories {
+            fs::create_dir_all(tree.join(format!("d{directory}"))).unwrap();
+            for file in 0..100 {
+                fs::write(tree.join(format!("d{directory}/f{file}")), "x").unwrap();
+            }
         }
-    }
-    let start = Instant::now();
-    fact(&tree, "**/*.tmp", &selection("."));
-    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+        // The best of some: the machine may do something else now and then.
+        let times = (0..5).map(|_| {
+            let start = Instant::now();
+            fact(&tree, "**/*.tmp", &selection("."));
+            start.elapsed()
+        });
+        times.min().unwrap()
+    });
+    assert!(many < 40 * few, "{few:?} and {many:?}");
 }
