@@ -1,5 +1,7 @@
 //! The driver: who is reconciled when, and the five steps.
 
+mod wakes;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,7 +13,7 @@ use kube::core::DeserializeGuard;
 use kube::runtime::controller::Action;
 use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::Store;
-use kube::runtime::{Controller, watcher};
+use kube::runtime::{Controller, WatchStreamExt, watcher};
 use kube::{Api, Client, ResourceExt};
 use slipway_crds::validate::{FieldProblem, ValidBuild, validate};
 use slipway_crds::{ImageBuild, ImageBuildStatus};
@@ -78,8 +80,9 @@ pub async fn run(
     let watch = |namespace: Option<&str>| {
         let builds: Api<Guarded> = scoped(&client, namespace);
         let pods: Api<Pod> = scoped(&client, namespace);
+        let pods = watcher(pods, watcher::Config::default().labels(&labels::managed_selector()));
         Controller::new(builds, watcher::Config::default().any_semantic())
-            .owns(pods, watcher::Config::default().labels(&labels::managed_selector()))
+            .owns_stream(wakes::telling(pods.default_backoff()))
             .with_config(kube::runtime::controller::Config::default().concurrency(32))
             .graceful_shutdown_on(shutdown.clone())
     };
