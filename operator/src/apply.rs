@@ -41,12 +41,16 @@ pub enum ApplyError {
     },
 }
 
+/// What the API server says of a pod that it may take later.
+const NOT_YET: [&str; 2] = ["exceeded quota", "serviceaccount \"default\" not found"];
+
 impl ApplyError {
-    /// Returns what the API server said where a quota has no room now: it may have later.
+    /// Returns what the API server said where it may take the pod later: a quota has no room now, or the namespace was made a
+    /// moment ago and has no account yet.
     pub fn no_room(&self) -> Option<String> {
         match self {
             Self::Create { source: kube::Error::Api(error), kind: "Pod", .. }
-                if error.code == 403 && error.message.contains("exceeded quota") =>
+                if error.code == 403 && NOT_YET.iter().any(|words| error.message.contains(words)) =>
             {
                 Some(error.message.clone())
             }
@@ -66,12 +70,6 @@ impl ApplyError {
     /// Returns what an admission rule said, where that was the reason: no retry mends it.
     pub fn refusal(&self) -> Option<String> {
         match self {
-            // A namespace that was made a moment ago has no account yet; it comes by itself.
-            Self::Create { source: kube::Error::Api(error), .. }
-                if error.message.contains("serviceaccount \"default\" not found") =>
-            {
-                None
-            }
             Self::Create { source: kube::Error::Api(error), kind, name }
                 if matches!(error.code, 400 | 403 | 422) =>
             {
@@ -157,20 +155,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_comes_by_itself_is_no_refusal() {
-        let refusal = |message: &str| {
+    fn a_pod_that_may_be_taken_later_is_not_refused_for_good() {
+        let later = |message: &str| {
             let status = kube::core::Status::failure(message, "Forbidden").with_code(403);
             let source = kube::Error::Api(status.boxed());
-            ApplyError::Create { kind: "Pod", name: "a-1-build".into(), source }.refusal()
+            ApplyError::Create { kind: "Pod", name: "a-1-build".into(), source }.no_room()
         };
-        let account = |name: &str| {
-            format!(
-                "pods \"a-1-build\" is forbidden: error looking up service account ns/{name}: serviceaccount \"{name}\" not found"
-            )
-        };
-        assert_eq!(refusal(&account("default")), None);
-        // One that somebody has named may be misspelt.
-        assert!(refusal(&account("builder")).unwrap().contains("\"builder\" not found"));
-        assert!(refusal("violates PodSecurity").is_some());
+        let account = "pods \"a-1-build\" is forbidden: error looking up service account ns/default: serviceaccount \"default\" not found";
+        assert_eq!(later(account).as_deref(), Some(account));
+        assert!(later("exceeded quota: small, requested: pods=1, used: pods=2, limited: pods=2").is_some());
+        assert!(later("violates PodSecurity \"restricted:latest\"").is_none());
     }
 }

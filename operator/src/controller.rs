@@ -13,7 +13,7 @@ use kube::core::DeserializeGuard;
 use kube::runtime::controller::Action;
 use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::Store;
-use kube::runtime::{Controller, WatchStreamExt, watcher};
+use kube::runtime::{Controller, watcher};
 use kube::{Api, Client, ResourceExt};
 use slipway_crds::validate::{FieldProblem, ValidBuild, validate};
 use slipway_crds::{ImageBuild, ImageBuildStatus};
@@ -82,7 +82,7 @@ pub async fn run(
         let pods: Api<Pod> = scoped(&client, namespace);
         let pods = watcher(pods, watcher::Config::default().labels(&labels::managed_selector()));
         Controller::new(builds, watcher::Config::default().any_semantic())
-            .owns_stream(wakes::telling(pods.default_backoff()))
+            .owns_stream(wakes::telling(pods))
             .with_config(kube::runtime::controller::Config::default().concurrency(32))
             .graceful_shutdown_on(shutdown.clone())
     };

@@ -8,7 +8,7 @@ use slipway_oci::manifest::ManifestError;
 
 /// Why a registry could not be used.
 #[derive(Debug, thiserror::Error)]
-#[error("{}{what}{mirrors}", place(.subject, .host))]
+#[error("{}{what}{}", place(.subject, .host), .mirrors.as_ref().map_or("", |mirrors| &mirrors.said))]
 pub struct Error {
     /// What it was about: an image reference, a blob.
     pub subject: String,
@@ -16,8 +16,17 @@ pub struct Error {
     pub host: String,
     /// What happened.
     pub what: What,
-    /// What the mirrors said that were asked before, each with its name; as the end of the message.
-    pub mirrors: Box<str>,
+    /// The mirrors that were asked before.
+    mirrors: Option<Box<Mirrors>>,
+}
+
+/// What mirrors had to say that could not help.
+#[derive(Debug)]
+struct Mirrors {
+    /// Each with its name; as the end of the message.
+    said: String,
+    /// Whether one of them may say something else the next time.
+    may_recover: bool,
 }
 
 fn place(subject: &str, host: &str) -> String {
@@ -32,7 +41,7 @@ fn place(subject: &str, host: &str) -> String {
 
 impl Error {
     pub(crate) fn new(subject: impl Into<String>, host: impl Into<String>, what: What) -> Self {
-        Self { subject: subject.into(), host: host.into(), what, mirrors: Box::default() }
+        Self { subject: subject.into(), host: host.into(), what, mirrors: None }
     }
 
     /// Returns the last of those that were asked about the same, with the words of those before it: mirrors.
@@ -41,8 +50,9 @@ impl Error {
             return Self::new(subject, "", What::Settings("nobody to ask".into()));
         };
         let said = |mirror: &Self| format!("; before that, {}: {}", mirror.host, mirror.what);
-        let mirrors = asked.iter().map(said).collect::<Vec<_>>().concat();
-        Self { mirrors: mirrors.into(), ..last }
+        let may_recover = asked.iter().any(|mirror| !mirror.is_final());
+        let mirrors = Mirrors { said: asked.iter().map(said).collect(), may_recover };
+        Self { mirrors: Some(mirrors.into()), ..last }
     }
 
     /// Returns true if what was asked for is not there.
@@ -55,12 +65,15 @@ impl Error {
         matches!(self.what, What::Unauthorized { .. } | What::Denied { .. })
     }
 
-    /// Returns true if the same will not work later either: what is asked for, by whom or where has to change.
+    /// Returns true if all that were asked know that there is no such thing, or not for us: then something has to change.
     pub fn is_final(&self) -> bool {
-        // What came damaged may come whole.
-        let damaged =
-            matches!(self.what, What::Digest { .. } | What::Size { .. } | What::Protocol(_) | What::Local(_));
-        !damaged && !self.is_transient()
+        let known = match &self.what {
+            What::NotFound { .. } | What::Unauthorized { .. } | What::Denied { .. } => true,
+            // Something else may have been sent in its place: a page about maintenance.
+            What::Manifest { source } => !matches!(**source, ManifestError::Json(_)),
+            _ => false,
+        };
+        known && !self.mirrors.as_ref().is_some_and(|mirrors| mirrors.may_recover)
     }
 
     /// Returns true if the same may work a little later; it was already tried several times.

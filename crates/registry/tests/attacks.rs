@@ -428,6 +428,11 @@ async fn nobody_who_was_asked_is_left_out_of_the_error() {
     assert!(error.is_not_found(), "{error}");
     let said = format!("; before that, {} (a mirror of {}): not found", mirror.host(), home.host());
     assert!(error.to_string().contains(&said), "{error}");
+    assert!(error.is_final());
+    // A mirror that is unwell may have what the registry itself has not.
+    mirror.fail("GET", "/", 99, Fault::Status(503, Vec::new(), "one moment".into()));
+    let error = registry.resolve(&target, &Platform::host()).await.unwrap_err();
+    assert!(error.is_not_found() && !error.is_final(), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

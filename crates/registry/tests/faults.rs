@@ -130,7 +130,7 @@ async fn a_pull_gives_up_with_the_reason() {
         assert!(error.to_string().contains(expected), "{name}: {error}");
         assert!(error.to_string().contains(fake.host()), "{name}: {error}");
         assert_eq!(fake.seen().len(), requests, "{name}");
-        assert_eq!(error.is_final(), matches!(name, "404" | "403" | "400"), "{name}");
+        assert_eq!(error.is_final(), matches!(name, "404" | "403"), "{name}");
     }
 }
 

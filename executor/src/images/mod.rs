@@ -132,10 +132,9 @@ pub fn pull_cause(error: &slipway_registry::Error) -> Cause {
     if error.is_final() { Cause::NoImage(text) } else { Cause::Image(text) }
 }
 
-/// The same for what a manifest or an index names: it was there a moment ago, and a tag that moved is resolved anew by
-/// another try.
+/// The same for what a resolved reference names: the registry had it for us a moment ago, and another try resolves anew.
 fn content_cause(error: &slipway_registry::Error) -> Cause {
-    if error.is_not_found() { Cause::Image(Cause::text(error)) } else { pull_cause(error) }
+    Cause::Image(Cause::text(error))
 }
 
 impl Images for PulledImages<'_> {

@@ -64,12 +64,23 @@ pub async fn resolve(
             Err(error) => return Err(super::pull_cause(&error)),
         }
     }
-    let found =
-        registry.resolve(&reference, &need.platform).await.map_err(|error| super::pull_cause(&error))?;
+    let found = match registry.resolve(&reference, &need.platform).await {
+        Ok(found) => found,
+        // A tag that moved in between: what it named is gone, and it names something else.
+        Err(error) if error.is_not_found() && is_there(registry, &reference).await => {
+            return Err(Cause::Image(Cause::text(&error)));
+        }
+        Err(error) => return Err(super::pull_cause(&error)),
+    };
     store.put_blob(&found.raw)?;
     store.put_blob(&found.config_raw)?;
     store.put_memo(&memo, &Known { top: found.top, manifest: found.digest })?;
     Ok((ImageFact { digest: found.digest, config: found.config }, None))
+}
+
+/// Whether a registry has something under a tag.
+async fn is_there(registry: &Registry, reference: &Reference) -> bool {
+    reference.digest().is_none() && registry.digest(reference).await.is_ok()
 }
 
 /// Remembers what a reference is for a platform; manifest and configuration are in the store.

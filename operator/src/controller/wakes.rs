@@ -1,15 +1,18 @@
 //! Which changes of pods are worth a reconcile: those that the policy could see. Kubelets write conditions, addresses and
 //! times that it does not look at, and a reconcile asks the API server several things.
+//!
+//! kube's own `predicate_filter` would not do: it keeps a deletion back where the object looks as before.
 
 use std::collections::HashMap;
-use std::future::ready;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use futures::{Stream, StreamExt};
+use futures::{Stream, StreamExt, stream};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
+use kube::core::ObjectMeta;
 use kube::runtime::watcher::{Error, Event};
 
+use crate::objects::labels;
 use crate::pod_view::PodView;
 
 /// Passes on the pods that look different than before, and those that are gone.
@@ -17,40 +20,68 @@ pub(super) fn telling(
     events: impl Stream<Item = Result<Event<Pod>, Error>> + Send,
 ) -> impl Stream<Item = Result<Pod, Error>> + Send {
     let mut seen = Seen::default();
-    events.filter_map(move |event| ready(event.map(|event| seen.look(event)).transpose()))
+    events.flat_map(move |event| {
+        stream::iter(match event {
+            Ok(event) => seen.look(event).into_iter().map(Ok).collect::<Vec<_>>(),
+            Err(error) => vec![Err(error)],
+        })
+    })
 }
 
-/// How each pod looked last, by its uid.
+/// How each pod looked last, and whose it is, by its uid.
 #[derive(Default)]
-struct Seen(HashMap<String, u64>);
+struct Seen {
+    pods: HashMap<String, (u64, ObjectMeta)>,
+    /// While a list is read: what was there before and is not on it so far.
+    missing: HashMap<String, (u64, ObjectMeta)>,
+}
 
 impl Seen {
-    fn look(&mut self, event: Event<Pod>) -> Option<Pod> {
+    fn look(&mut self, event: Event<Pod>) -> Vec<Pod> {
         match event {
-            // A new list does not say what has gone since the last one, so whoever has pods on it looks himself.
             Event::Init => {
-                self.0.clear();
-                None
+                // A list that broke off is begun again.
+                self.missing.extend(self.pods.drain());
+                vec![]
             }
-            Event::InitDone => None,
             Event::InitApply(pod) => {
+                self.missing.remove(&pod.uid().unwrap_or_default());
                 self.is_new(&pod);
-                Some(pod)
+                vec![pod]
             }
-            Event::Apply(pod) => self.is_new(&pod).then_some(pod),
+            Event::InitDone => {
+                let gone = self.missing.drain().map(|(_, (_, metadata))| metadata);
+                gone.map(|metadata| Pod { metadata, ..Pod::default() }).collect()
+            }
+            Event::Apply(pod) => {
+                if self.is_new(&pod) {
+                    vec![pod]
+                } else {
+                    vec![]
+                }
+            }
             Event::Delete(pod) => {
-                self.0.remove(&pod.uid().unwrap_or_default());
-                Some(pod)
+                self.pods.remove(&pod.uid().unwrap_or_default());
+                vec![pod]
             }
         }
     }
 
     fn is_new(&mut self, pod: &Pod) -> bool {
         let mut look = DefaultHasher::new();
-        // The whole view: what is added to it is looked at here too.
-        format!("{:?}", PodView::of(pod)).hash(&mut look);
+        let build = pod.labels().get(labels::BUILD);
+        // The whole view: what is added to it is looked at here too. And by what a pod is found to be a build's.
+        format!("{:?} {build:?} {:?}", PodView::of(pod), pod.owner_references()).hash(&mut look);
         let look = look.finish();
-        self.0.insert(pod.uid().unwrap_or_default(), look) != Some(look)
+        let known = ObjectMeta {
+            name: pod.metadata.name.clone(),
+            namespace: pod.namespace(),
+            owner_references: pod.metadata.owner_references.clone(),
+            ..ObjectMeta::default()
+        };
+        self.pods
+            .insert(pod.uid().unwrap_or_default(), (look, known))
+            .is_none_or(|(before, _)| before != look)
     }
 }
 
@@ -62,9 +93,13 @@ mod tests {
 
     fn pod(address: &str, phase: &str) -> Pod {
         serde_json::from_value(json!({
-            "metadata": {"name": "a-1-work", "uid": "1", "labels": {
-                "slipway.dev/role": "stage", "slipway.dev/pod": "0", "slipway.dev/run": "1", "slipway.dev/attempt": "1",
-            }},
+            "metadata": {
+                "name": "a-1-work", "namespace": "team", "uid": "1",
+                "labels": {
+                    "slipway.dev/role": "stage", "slipway.dev/pod": "0", "slipway.dev/run": "1", "slipway.dev/attempt": "1",
+                },
+                "ownerReferences": [{"apiVersion": "slipway.dev/v1alpha1", "kind": "ImageBuild", "name": "a", "uid": "2"}],
+            },
             "spec": {"containers": []},
             "status": {"phase": phase, "podIP": address},
         }))
@@ -75,22 +110,38 @@ mod tests {
     fn what_the_policy_does_not_look_at_wakes_nobody() {
         assert!(PodView::of(&pod("", "Pending")).is_some(), "it is one of ours");
         let mut seen = Seen::default();
-        assert!(seen.look(Event::Apply(pod("", "Pending"))).is_some());
-        assert!(seen.look(Event::Apply(pod("10.0.0.7", "Pending"))).is_none());
-        assert!(seen.look(Event::Apply(pod("10.0.0.7", "Failed"))).is_some());
-        assert!(seen.look(Event::Apply(pod("10.0.0.7", "Failed"))).is_none());
+        assert_eq!(seen.look(Event::Apply(pod("", "Pending"))).len(), 1);
+        assert_eq!(seen.look(Event::Apply(pod("10.0.0.7", "Pending"))).len(), 0);
+        assert_eq!(seen.look(Event::Apply(pod("10.0.0.7", "Failed"))).len(), 1);
+        assert_eq!(seen.look(Event::Apply(pod("10.0.0.7", "Failed"))).len(), 0);
+        let mut adopted = pod("10.0.0.7", "Failed");
+        adopted.metadata.owner_references = None;
+        assert_eq!(seen.look(Event::Apply(adopted)).len(), 1);
     }
 
     #[test]
-    fn what_is_gone_or_listed_anew_always_wakes() {
+    fn what_is_gone_always_wakes() {
         let mut seen = Seen::default();
-        assert!(seen.look(Event::Apply(pod("", "Pending"))).is_some());
+        assert_eq!(seen.look(Event::Apply(pod("", "Pending"))).len(), 1);
         // Without grace nothing is written before it goes.
-        assert!(seen.look(Event::Delete(pod("", "Pending"))).is_some());
-        assert!(seen.look(Event::Apply(pod("", "Pending"))).is_some(), "another one");
-        assert!(seen.look(Event::Init).is_none());
-        assert!(seen.look(Event::InitApply(pod("", "Pending"))).is_some());
-        assert!(seen.look(Event::InitDone).is_none());
-        assert!(seen.look(Event::Apply(pod("", "Pending"))).is_none());
+        assert_eq!(seen.look(Event::Delete(pod("", "Pending"))).len(), 1);
+        assert_eq!(seen.look(Event::Apply(pod("", "Pending"))).len(), 1, "another one");
+        // It goes while nobody watches, and the list breaks off once.
+        for event in [Event::Init, Event::Init] {
+            assert_eq!(seen.look(event).len(), 0);
+        }
+        let gone = seen.look(Event::InitDone);
+        assert_eq!(gone.iter().map(ResourceExt::name_any).collect::<Vec<_>>(), ["a-1-work"]);
+        assert_eq!(gone[0].owner_references()[0].name, "a");
+    }
+
+    #[test]
+    fn a_new_list_wakes_the_owners_of_all() {
+        let mut seen = Seen::default();
+        assert_eq!(seen.look(Event::Apply(pod("", "Pending"))).len(), 1);
+        assert_eq!(seen.look(Event::Init).len(), 0);
+        assert_eq!(seen.look(Event::InitApply(pod("", "Pending"))).len(), 1);
+        assert_eq!(seen.look(Event::InitDone).len(), 0);
+        assert_eq!(seen.look(Event::Apply(pod("", "Pending"))).len(), 0);
     }
 }

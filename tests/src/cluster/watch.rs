@@ -62,7 +62,6 @@ impl Watch {
             .args(["get", kind, "--namespace", namespace, "--watch", "--output=json"])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
             .spawn()
             .context("failed to start kubectl")?;
         let output = kubectl.stdout.take().context("kubectl has no output")?;

@@ -121,7 +121,8 @@ fn a_deleted_stage_pod_is_made_again_and_the_build_succeeds() -> Result<()> {
     at_the_second_step(&ns, "bumpy-1-work")?;
     ns.kubectl(&["delete", "pod", "bumpy-1-work", "--grace-period=0", "--force"])?;
     gate.open()?;
-    ns.succeeded("bumpy")?;
+    let status = ns.succeeded("bumpy")?;
+    assert_eq!(status["attempt"], 1, "only the stage pod is made again: {status:#}");
     assert_eq!(cluster.file(&ns.image("bumpy"), "stamp")?, cluster.file(&ns.image("bumpy"), "second")?);
     Ok(())
 }

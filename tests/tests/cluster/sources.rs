@@ -1,7 +1,7 @@
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use slipway_tests::cluster::Cluster;
@@ -39,7 +39,9 @@ impl GitServer {
             .spawn()
             .context("failed to start git daemon")?;
         let mut server = Self { child, url: format!("git://{address}:{port}/repo"), folder };
+        let start = Instant::now();
         while TcpStream::connect((address.as_str(), port)).is_err() {
+            ensure!(start.elapsed() < Duration::from_mins(1), "git daemon does not listen");
             ensure!(server.child.try_wait()?.is_none(), "git daemon ended at once: is port {port} taken?");
             std::thread::sleep(Duration::from_millis(50));
         }

@@ -33,7 +33,7 @@ pub(super) fn config_map(name: &str, source: ConfigMapVolumeSource) -> Volume {
     Volume { name: name.into(), config_map: Some(source), ..Volume::default() }
 }
 
-/// A Secret for root's eyes only.
+/// A Secret that no other user may read; a pod with an `fsGroup` lets its group.
 pub(super) fn secret(name: &str) -> SecretVolumeSource {
     SecretVolumeSource {
         secret_name: Some(name.into()),
