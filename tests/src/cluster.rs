@@ -268,14 +268,21 @@ impl Namespace {
 
     fn run_pod(&self, name: &str, pod: &Value) -> Result<String> {
         self.apply(&pod.to_string())?;
+        let phase = self.pod_ended(name)?;
+        let log = self.kubectl(&["logs", name])?;
+        ensure!(phase == "Succeeded", "pod {name} failed: {log}");
+        Ok(log)
+    }
+
+    /// Waits until a pod has ended, whichever way, and returns its phase: from then on all of its containers have logs.
+    pub fn pod_ended(&self, name: &str) -> Result<String> {
         let ended = watch::until(&self.cluster.kubectl, &self.name, "pods", |pod| {
             let phase =
                 pod["status"]["phase"].as_str().filter(|phase| matches!(*phase, "Succeeded" | "Failed"));
             phase.filter(|_| pod["metadata"]["name"] == name).map(ToOwned::to_owned)
         })?;
-        match ended.as_deref() {
-            Some("Succeeded") => self.kubectl(&["logs", name]),
-            Some(_) => bail!("pod {name} failed: {}", self.kubectl(&["logs", name])?),
+        match ended {
+            Some(phase) => Ok(phase),
             None => bail!("pod {name} did not end: {}", self.kubectl(&["describe", "pod", name])?),
         }
     }
@@ -293,14 +300,6 @@ impl Namespace {
             std::thread::sleep(Duration::from_millis(500));
         }
         Ok(())
-    }
-
-    /// Waits until a pod has ended, whichever way: from then on all of its containers have logs.
-    pub fn pod_ended(&self, name: &str) -> Result<()> {
-        let phase = "--output=jsonpath={.status.phase}";
-        self.eventually(&format!("the end of {name}"), || {
-            Ok(matches!(self.kubectl(&["get", "pod", name, phase])?.as_str(), "Succeeded" | "Failed"))
-        })
     }
 
     /// Returns the logs of all pods, for the message of a failure.

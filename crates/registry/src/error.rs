@@ -78,14 +78,7 @@ impl Error {
 
     /// Returns true if the same may work a little later; it was already tried several times.
     pub fn is_transient(&self) -> bool {
-        match &self.what {
-            What::Unreachable { .. }
-            | What::Cut { .. }
-            | What::Slow { .. }
-            | What::TooManyRequests { .. } => true,
-            What::Status { status, .. } => is_transient_status(*status),
-            _ => false,
-        }
+        self.what.is_transient()
     }
 }
 
@@ -203,6 +196,21 @@ pub enum What {
     Local(std::io::Error),
 }
 
+impl What {
+    /// Returns true for failures that the same request may not meet again.
+    pub(crate) fn is_transient(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::Cut { .. } | Self::Slow(_) | Self::TooManyRequests { .. } => {
+                true
+            }
+            Self::Status { status, .. } => {
+                matches!(status.as_u16(), 408 | 425 | 429 | 500 | 502 | 503 | 504 | 520..=524)
+            }
+            _ => false,
+        }
+    }
+}
+
 impl From<ManifestError> for What {
     fn from(source: ManifestError) -> Self {
         Self::Manifest { source: Box::new(source) }
@@ -214,9 +222,4 @@ fn after(pause: Option<Duration>) -> String {
         || ": ".to_owned(),
         |pause| format!(" (the registry says: again in {} s): ", pause.as_secs()),
     )
-}
-
-/// Returns true for answers that may be other ones the next time.
-pub(crate) fn is_transient_status(status: StatusCode) -> bool {
-    matches!(status.as_u16(), 408 | 425 | 429 | 500 | 502 | 503 | 504 | 520..=524)
 }

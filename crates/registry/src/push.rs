@@ -10,7 +10,7 @@ use crate::auth::Access;
 use crate::counters::Atomics;
 use crate::endpoint::Endpoint;
 use crate::error::{Error, What};
-use crate::transport::{Payload, is_transient, refused};
+use crate::transport::{Payload, refused};
 
 mod session;
 mod source;
@@ -307,7 +307,7 @@ impl Registry {
             Err(What::NotFound { .. }) => {
                 Err(What::Cut { bytes: size, reason: "the registry lost the upload".into() })
             }
-            Err(what) if !whole && is_transient(&what) => {
+            Err(what) if !whole && what.is_transient() => {
                 // All bytes are there: if the registry still knows them, committing again is enough.
                 session.offset_unknown = true;
                 *open = Some(session);

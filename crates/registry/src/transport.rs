@@ -13,7 +13,7 @@ use crate::auth::{Access, Auth, Round};
 use crate::challenge::Challenge;
 use crate::counters::Atomics;
 use crate::endpoint::{self, Endpoint, authority, shown_url};
-use crate::error::{Error, What, is_transient_status};
+use crate::error::{Error, What};
 use crate::settings::Settings;
 
 mod answer;
@@ -356,13 +356,4 @@ pub(crate) fn same_origin(a: &Url, b: &Url) -> bool {
 /// Of the errors with TLS and without, the one that tells more: whoever answers plain requests by 400 speaks TLS.
 fn telling(with_tls: What, without: What) -> What {
     if matches!(without, What::Protocol(_)) { with_tls } else { without }
-}
-
-/// Returns true for failures that the same request may not meet again.
-pub(crate) fn is_transient(what: &What) -> bool {
-    match what {
-        What::Unreachable { .. } | What::Cut { .. } | What::Slow(_) | What::TooManyRequests { .. } => true,
-        What::Status { status, .. } => is_transient_status(*status),
-        _ => false,
-    }
 }

@@ -3,7 +3,6 @@
 use std::hash::{BuildHasher, Hasher};
 use std::time::{Duration, SystemTime};
 
-use super::is_transient;
 use crate::error::What;
 use crate::settings::Retry;
 
@@ -23,7 +22,7 @@ impl Pauses {
 
     /// Returns how long to wait before the next attempt; none if there is no point in one.
     pub(crate) fn next(&mut self, what: &What) -> Option<Duration> {
-        if !is_transient(what) || self.left == 0 {
+        if !what.is_transient() || self.left == 0 {
             return None;
         }
         self.left -= 1;
