@@ -1,5 +1,6 @@
 //! The driver: who is reconciled when, and the five steps.
 
+mod echo;
 mod wakes;
 
 use std::collections::{HashMap, HashSet};
@@ -13,7 +14,7 @@ use kube::core::DeserializeGuard;
 use kube::runtime::controller::Action;
 use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::Store;
-use kube::runtime::{Controller, watcher};
+use kube::runtime::{Controller, WatchStreamExt, reflector, watcher};
 use kube::{Api, Client, ResourceExt};
 use slipway_crds::validate::{FieldProblem, ValidBuild, validate};
 use slipway_crds::{ImageBuild, ImageBuildStatus};
@@ -22,7 +23,7 @@ use crate::apply::{ApplyError, apply};
 use crate::metrics::Metrics;
 use crate::objects::isolation::Level;
 use crate::objects::labels;
-use crate::observe::{Facts, ObserveError, observe};
+use crate::observe::{Facts, ObserveError, Scope, observe};
 use crate::plan::{self, Inputs, Plan};
 use crate::queue::{self, Entry, Limits, Slot};
 use crate::report::{ReportError, report};
@@ -42,6 +43,7 @@ pub struct Context {
     granted: Mutex<HashMap<String, Instant>>,
     /// Each resource as it was last written: the watch may lag behind our own writes.
     latest: Mutex<HashMap<String, ImageBuild>>,
+    written: Arc<echo::Written>,
     failures: Mutex<HashMap<String, u32>>,
 }
 
@@ -77,11 +79,14 @@ pub async fn run(
     shutdown: impl Future<Output = ()> + Send + Sync + 'static,
 ) {
     let shutdown = shutdown.shared();
+    let written = Arc::new(echo::Written::default());
     let watch = |namespace: Option<&str>| {
         let builds: Api<Guarded> = scoped(&client, namespace);
         let pods: Api<Pod> = scoped(&client, namespace);
         let pods = watcher(pods, watcher::Config::default().labels(&labels::managed_selector()));
-        Controller::new(builds, watcher::Config::default().any_semantic())
+        let (store, writer) = reflector::store();
+        let builds = watcher(builds, watcher::Config::default().any_semantic()).reflect(writer);
+        Controller::for_stream(echo::foreign(builds, written.clone()), store)
             .owns_stream(wakes::telling(pods))
             .with_config(kube::runtime::controller::Config::default().concurrency(32))
             .graceful_shutdown_on(shutdown.clone())
@@ -100,6 +105,7 @@ pub async fn run(
         builds: controllers.iter().map(Controller::store).collect(),
         granted: Mutex::default(),
         latest: Mutex::default(),
+        written,
         failures: Mutex::default(),
     });
     let running = controllers.into_iter().map(|controller| {
@@ -142,18 +148,39 @@ async fn reconcile(guarded: Arc<Guarded>, context: Arc<Context>) -> Result<Actio
     let build = context.freshest(cached);
     let checked = validate(&build.spec, &context.settings.defaults);
     let slot = context.slot(&build);
-    let mut facts = observe(&context.client, &build, checked.as_ref().ok(), &context.settings, slot).await?;
+    let look = async |scope| {
+        let valid = checked.as_ref().ok();
+        observe(&context.client, &build, valid, &context.settings, slot.clone(), scope).await
+    };
+    let mut facts = if is_under_way(&build) { look(Scope::Pods).await? } else { look(Scope::All).await? };
+    if facts.scope == Scope::Pods && plan::plan(&context.inputs(&build, &checked, &facts)).asks_for_all() {
+        facts = look(Scope::All).await?;
+    }
     let plan = loop {
         match carry_out(&context, &build, &checked, &facts).await? {
             Some(plan) => break plan,
             None => facts.level = Level::Restricted,
         }
     };
+    if let Some(uid) = build.metadata.uid.as_ref() {
+        context.written.expect(uid, &plan.status);
+    }
     let written = report(&context.client, &context.recorder, &build, &plan).await?;
+    let next = plan::next_look(&context.inputs(&build, &checked, &facts), &plan);
     context.remember(&build, written, &plan.status);
     context.metrics.reconciled(started.elapsed());
     context.metrics.observe_transition(&build, &plan.status);
-    Ok(plan.requeue.map_or_else(Action::await_change, |after| Action::requeue(after.unsigned_abs())))
+    Ok(next.map_or_else(Action::await_change, |after| Action::requeue(after.unsigned_abs())))
+}
+
+/// Tells whether a run of the spec as it is now has started and not ended: then little is left to be made, and mostly its pods
+/// are all that matters.
+fn is_under_way(build: &ImageBuild) -> bool {
+    build.status.as_ref().is_some_and(|status| {
+        status.started_at.is_some()
+            && status.finished_at.is_none()
+            && status.observed_generation == build.metadata.generation
+    })
 }
 
 /// Plans and applies. None where the cluster refused a pod for what the facts do not say: that the namespace enforces
@@ -165,13 +192,7 @@ async fn carry_out(
     checked: &Result<ValidBuild, Vec<FieldProblem>>,
     facts: &Facts,
 ) -> Result<Option<Plan>, Error> {
-    let inputs = Inputs {
-        build,
-        valid: checked.as_ref().map_err(Vec::as_slice),
-        facts,
-        settings: &context.settings,
-        now: Timestamp::now(),
-    };
+    let inputs = context.inputs(build, checked, facts);
     let plan = plan::plan(&inputs);
     let client = &context.client;
     let Err(error) = apply(client, build, &plan).await else { return Ok(Some(plan)) };
@@ -212,6 +233,17 @@ fn error_policy(guarded: Arc<Guarded>, error: &Error, context: Arc<Context>) -> 
 }
 
 impl Context {
+    /// Puts together what the policy works from.
+    fn inputs<'a>(
+        &'a self,
+        build: &'a ImageBuild,
+        checked: &'a Result<ValidBuild, Vec<FieldProblem>>,
+        facts: &'a Facts,
+    ) -> Inputs<'a> {
+        let valid = checked.as_ref().map_err(Vec::as_slice);
+        Inputs { build, valid, facts, settings: &self.settings, now: Timestamp::now() }
+    }
+
     /// Returns the resource as last written by us where the watch has not caught up.
     fn freshest(&self, cached: &ImageBuild) -> ImageBuild {
         let latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);

@@ -16,9 +16,20 @@ use crate::pod_view::PodView;
 use crate::queue::Slot;
 use crate::settings::Settings;
 
+/// How much is observed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// The pods, and what may start another build. Enough while nothing is to be made: the rest of the facts stays empty.
+    Pods,
+    /// Everything.
+    All,
+}
+
 /// What was observed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Facts {
+    /// How much it is.
+    pub scope: Scope,
     /// The pods of the resource, of all runs.
     pub pods: Vec<PodView>,
     /// Names of the ConfigMaps of requests.
@@ -67,34 +78,38 @@ pub async fn observe(
     valid: Option<&ValidBuild>,
     settings: &Settings,
     slot: Slot,
+    scope: Scope,
 ) -> Result<Facts, ObserveError> {
     let namespace = build.namespace().unwrap_or_default();
     let selector = format!("{},{}={}", labels::managed_selector(), labels::BUILD, build.name_any());
     let own = ListParams::default().labels(&selector);
     let pods: Api<Pod> = Api::namespaced(client.clone(), &namespace);
-    let maps: Api<ConfigMap> = Api::namespaced(client.clone(), &namespace);
     let uid = build.uid();
     let belongs = |owners: &[k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference]| {
         owners.iter().any(|o| Some(&o.uid) == uid.as_ref())
     };
+    let around = async {
+        if scope == Scope::Pods {
+            return Ok((vec![], Level::Unset, None));
+        }
+        let maps: Api<ConfigMap> = Api::namespaced(client.clone(), &namespace);
+        let (requests, level, claim) = tokio::join!(
+            maps.list_metadata(&own),
+            level(client, &namespace),
+            claim(client, &namespace, valid),
+        );
+        let requests = requests.map_err(reading("the requests of the build"))?;
+        let requests = requests.items.iter().filter(|m| belongs(m.owner_references()));
+        Ok((requests.map(ResourceExt::name_any).collect(), level, claim?))
+    };
     // Every build waits for these several times, so they are asked for at once.
-    let (list, requests, level, claim) = tokio::join!(
-        pods.list(&own),
-        maps.list_metadata(&own),
-        level(client, &namespace),
-        claim(client, &namespace, valid),
-    );
+    let (list, around) = tokio::join!(pods.list(&own), around);
     let list = list.map_err(reading("the pods of the build"))?;
-    let requests = requests.map_err(reading("the requests of the build"))?;
-    let claim = claim?;
+    let (requests, level, claim) = around?;
     let mut facts = Facts {
+        scope,
         pods: list.items.iter().filter(|p| belongs(p.owner_references())).filter_map(PodView::of).collect(),
-        requests: requests
-            .items
-            .iter()
-            .filter(|m| belongs(m.owner_references()))
-            .map(ResourceExt::name_any)
-            .collect(),
+        requests,
         level,
         args: BTreeMap::new(),
         artifact: None,
@@ -137,6 +152,12 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     async fn references(mut self, valid: &ValidBuild, settings: &Settings) -> Result<(), ObserveError> {
+        if let Some(flux) = valid.source.as_ref().and_then(|s| s.flux.as_ref()) {
+            self.artifact(flux).await?;
+        }
+        if self.facts.scope == Scope::Pods {
+            return Ok(());
+        }
         if !self.facts.claim_exists && !valid.cache.managed {
             self.missing(format!(
                 "spec.cache.claim: there is no PersistentVolumeClaim `{}`",
@@ -144,9 +165,6 @@ impl Reader<'_> {
             ));
         }
         self.args(valid).await?;
-        if let Some(flux) = valid.source.as_ref().and_then(|s| s.flux.as_ref()) {
-            self.artifact(flux).await?;
-        }
         if let Some(map) = valid.source.as_ref().and_then(|s| s.config_map.as_ref()) {
             let maps: Api<ConfigMap> = self.api();
             if maps.get_metadata_opt(&map.name).await.map_err(reading("the source's ConfigMap"))?.is_none() {

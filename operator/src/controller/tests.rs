@@ -18,6 +18,7 @@ fn context(address: &str) -> Arc<Context> {
         builds: vec![kube::runtime::reflector::store().0],
         granted: Mutex::default(),
         latest: Mutex::default(),
+        written: Arc::default(),
         failures: Mutex::default(),
     })
 }

@@ -6,6 +6,7 @@
 mod clock;
 mod conditions;
 mod events;
+mod next;
 mod order;
 mod poll;
 mod progress;
@@ -28,6 +29,7 @@ use crate::queue::Slot;
 use crate::settings::Settings;
 
 pub use conditions::{reasons, types};
+pub use next::next_look;
 
 #[cfg(test)]
 mod tests;
@@ -59,6 +61,12 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Tells whether it rests on more than the pods: objects are made by what is around them, and a run that has ended is tidied up
+    /// after.
+    pub fn asks_for_all(&self) -> bool {
+        self.objects != Objects::default() || self.status.finished_at.is_some()
+    }
+
     /// Looks again after this time, or earlier.
     fn again_in(&mut self, after: SignedDuration) {
         self.requeue = Some(self.requeue.map_or(after, |already| already.min(after)));

@@ -3,19 +3,24 @@
 use slipway_protocol::report::{Failure, PollReport};
 
 use super::world::{World, ended};
+use crate::observe::Artifact;
 use crate::pod_view::Role;
 
 const SPEC: &str = "{source: {git: {url: 'https://git.example/a.git', ref: {branch: main}, interval: 1m}}}";
 
 fn built() -> World {
     let mut world = World::new(SPEC);
+    build(&mut world);
+    world
+}
+
+fn build(world: &mut World) {
     world.step();
     world.say_plan_of(&[("final", None, &[])]);
     world.step();
     world.say_built();
     world.step();
     assert_eq!(world.status().phase, "Succeeded");
-    world
 }
 
 /// Waits until a look begins, and lets it say something.
@@ -33,6 +38,19 @@ fn look(world: &mut World, said: Result<&str, &str>) {
     (pod.poll, pod.over) = (ended(i32::from(said.is_err()), "", Ok(report)), true);
     world.step();
     assert!(!world.has_pod("-poll"), "a look leaves nothing");
+}
+
+/// The look that ends a build says how long its pods are kept; when the source is looked at follows from what it wrote.
+#[test]
+fn the_end_of_a_build_does_not_put_the_next_look_off() {
+    let world = built();
+    let wait = world.wake.unwrap().duration_since(world.now).as_secs();
+    assert!((50..70).contains(&wait), "{wait} s");
+    let mut world = World::new("{source: {flux: {kind: GitRepository, name: app}}}");
+    let (digest, revision) = ("sha256:1".into(), "main@sha1:abc".into());
+    world.facts.artifact = Some(Artifact { url: "http://flux/app.tar.gz".into(), digest, revision });
+    build(&mut world);
+    assert_eq!(world.wake.unwrap().duration_since(world.now).as_secs(), 10);
 }
 
 #[test]

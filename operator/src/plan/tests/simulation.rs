@@ -118,6 +118,49 @@ fn every_build_ends_and_stays_ended() {
     }
 }
 
+/// The operator's own writes wake nobody: what else there is to do must be known when they are made.
+#[test]
+fn every_build_ends_where_only_pods_and_the_clock_wake_it() {
+    for seed in 0..400 {
+        let mut dice = Dice(seed);
+        let mut world = World::new("{dockerfile: {inline: FROM scratch}, history: {ttl: 10m}}");
+        world.room = 1 + usize::try_from(dice.roll(3)).unwrap();
+        let pods = |world: &World| format!("{:?}", world.facts.pods);
+        // The watch tells of each change, also of those that are undone before anybody looks.
+        let mut told = true;
+        let mut steps = 0;
+        while world.status().finished_at.is_none() {
+            let before = pods(&world);
+            if told || world.wake.is_some_and(|at| at <= world.now) {
+                world.step();
+                consistent(&world, seed);
+                told = false;
+            } else {
+                world.pass(1);
+            }
+            told |= pods(&world) != before;
+            let before = pods(&world);
+            if dice.roll(4) == 0 {
+                happen(&mut world, &mut dice);
+            }
+            world.place();
+            told |= pods(&world) != before;
+            steps += 1;
+            assert!(steps < 2000, "seed {seed}: nobody wakes the build: {:?}", world.status());
+        }
+        // What it leaves is removed in time.
+        let end = world.now;
+        while let Some(at) = world.wake {
+            world.now = world.now.max(at);
+            world.step();
+        }
+        let kept = world.now.duration_since(end).as_secs_f64();
+        assert!((599.0..605.0).contains(&kept), "seed {seed}: kept for {kept} s");
+        let left = (&world.facts.pods, &world.facts.requests);
+        assert!(left.0.is_empty() && left.1.is_empty(), "seed {seed}: {left:#?}");
+    }
+}
+
 /// What must hold of every status at any time.
 fn consistent(world: &World, seed: u64) {
     let status = world.status();

@@ -10,8 +10,8 @@ use slipway_protocol::report::{
 };
 
 use crate::objects::isolation::Level;
-use crate::observe::Facts;
-use crate::plan::{Inputs, Plan, plan};
+use crate::observe::{Facts, Scope};
+use crate::plan::{Inputs, Plan, next_look, plan};
 use crate::pod_view::{End, PodView, Progress, Role};
 use crate::queue::Slot;
 use crate::settings::Settings;
@@ -22,6 +22,8 @@ pub(super) struct World {
     pub(super) settings: Settings,
     pub(super) now: Timestamp,
     pub(super) events: Vec<String>,
+    /// When the next look was asked for at the last one.
+    pub(super) wake: Option<Timestamp>,
     /// How many stage pods have room at once.
     pub(super) room: usize,
 }
@@ -34,6 +36,7 @@ impl World {
         Self {
             build: serde_yaml::from_str(&yaml).unwrap(),
             facts: Facts {
+                scope: Scope::All,
                 pods: vec![],
                 requests: vec![],
                 level: Level::Baseline,
@@ -47,6 +50,7 @@ impl World {
             settings: Settings::default(),
             now: "2026-01-01T00:00:00Z".parse().unwrap(),
             events: vec![],
+            wake: None,
             room: usize::MAX,
         }
     }
@@ -66,6 +70,7 @@ impl World {
             now: self.now,
         };
         let plan = plan(&inputs);
+        self.wake = next_look(&inputs, &plan).map(|after| self.now + after);
         self.facts.claim_exists |= plan.objects.claim.is_some();
         self.facts.requests.extend(plan.objects.request.iter().filter_map(|r| r.metadata.name.clone()));
         self.facts.requests.retain(|r| !plan.delete_requests.contains(r));

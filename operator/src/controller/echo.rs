@@ -1,0 +1,146 @@
+//! Which changes of ImageBuilds are worth a reconcile: all but the statuses that this operator has just written itself. What
+//! follows from those is known when they are written: see [`crate::plan::next_look`].
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures::{Stream, StreamExt, future};
+use kube::runtime::watcher::{Error, Event};
+use kube::{Resource, ResourceExt};
+use slipway_crds::{ImageBuild, ImageBuildStatus};
+
+use super::Guarded;
+
+/// The status that was written last, by the resource's uid.
+#[derive(Default)]
+pub(super) struct Written(Mutex<HashMap<String, u64>>);
+
+impl Written {
+    /// Remembers a status before it is written: the watch may show it before the API server has answered.
+    pub(super) fn expect(&self, uid: &str, status: &ImageBuildStatus) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(uid.to_owned(), hash(Some(status)));
+    }
+
+    fn is_own(&self, uid: &str, build: &ImageBuild) -> bool {
+        let written = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        written.get(uid).is_some_and(|written| *written == hash(build.status.as_ref()))
+    }
+
+    fn forget(&self, uid: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+    }
+}
+
+/// Passes on the resources that somebody else changed, and all when a list is read anew.
+pub(super) fn foreign(
+    events: impl Stream<Item = Result<Event<Guarded>, Error>> + Send,
+    written: Arc<Written>,
+) -> impl Stream<Item = Result<Guarded, Error>> + Send {
+    let mut seen = Seen { rest: HashMap::new(), written };
+    events.filter_map(move |event| {
+        future::ready(match event {
+            Ok(event) => seen.look(event).map(Ok),
+            Err(error) => Some(Err(error)),
+        })
+    })
+}
+
+/// How each resource looked last, but for its status, by its uid.
+struct Seen {
+    rest: HashMap<String, u64>,
+    written: Arc<Written>,
+}
+
+impl Seen {
+    fn look(&mut self, event: Event<Guarded>) -> Option<Guarded> {
+        match event {
+            Event::Init | Event::InitDone => None,
+            Event::InitApply(build) => {
+                self.is_new(&build);
+                Some(build)
+            }
+            Event::Apply(build) => {
+                let is_new = self.is_new(&build);
+                let is_own = build.0.as_ref().is_ok_and(|read| self.written.is_own(&uid(&build), read));
+                (is_new || !is_own).then_some(build)
+            }
+            Event::Delete(build) => {
+                self.rest.remove(&uid(&build));
+                self.written.forget(&uid(&build));
+                None
+            }
+        }
+    }
+
+    fn is_new(&mut self, build: &Guarded) -> bool {
+        let of = |build: &Guarded| {
+            let metadata = build.meta();
+            // The generation stands for the spec.
+            hash((
+                metadata.generation,
+                &metadata.annotations,
+                &metadata.labels,
+                &metadata.owner_references,
+                &metadata.deletion_timestamp,
+            ))
+        };
+        let now = of(build);
+        self.rest.insert(uid(build), now) != Some(now)
+    }
+}
+
+fn uid(build: &Guarded) -> String {
+    build.uid().unwrap_or_default()
+}
+
+fn hash(of: impl std::fmt::Debug) -> u64 {
+    let mut hash = DefaultHasher::new();
+    format!("{of:?}").hash(&mut hash);
+    hash.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn build(generation: i64, phase: &str, annotations: &Value) -> Guarded {
+        serde_json::from_value(json!({
+            "apiVersion": "slipway.dev/v1alpha1", "kind": "ImageBuild",
+            "metadata": {"name": "a", "namespace": "team", "uid": "1", "generation": generation, "annotations": annotations},
+            "spec": {"dockerfile": {"inline": "FROM scratch"}},
+            "status": {"phase": phase},
+        }))
+        .expect("an ImageBuild")
+    }
+
+    fn status(phase: &str) -> ImageBuildStatus {
+        ImageBuildStatus { phase: phase.into(), ..ImageBuildStatus::default() }
+    }
+
+    #[test]
+    fn only_the_echo_of_what_was_written_wakes_nobody() {
+        let written = Arc::new(Written::default());
+        let mut seen = Seen { rest: HashMap::new(), written: written.clone() };
+        let mut wakes = |event| seen.look(event).is_some();
+        let none = json!({});
+        assert!(wakes(Event::Apply(build(1, "", &none))), "it is new");
+        written.expect("1", &status("Planning"));
+        assert!(!wakes(Event::Apply(build(1, "Planning", &none))), "our own");
+        assert!(wakes(Event::Apply(build(1, "Edited", &none))), "somebody wrote a status");
+        assert!(!wakes(Event::Apply(build(1, "Planning", &none))), "and we wrote ours again");
+        assert!(wakes(Event::Apply(build(2, "Planning", &none))), "the spec");
+        assert!(
+            wakes(Event::Apply(build(2, "Planning", &json!({"slipway.dev/rebuild": "1"})))),
+            "an annotation"
+        );
+        assert!(
+            wakes(Event::InitApply(build(2, "Planning", &json!({"slipway.dev/rebuild": "1"})))),
+            "a new list"
+        );
+        assert!(!wakes(Event::Delete(build(2, "Planning", &none))), "nothing is left to do");
+        assert!(wakes(Event::Apply(build(2, "Planning", &none))), "another one");
+    }
+}
