@@ -19,7 +19,8 @@ use crate::settings::Settings;
 /// How much is observed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// The pods, and what may start another build. Enough while nothing is to be made: the rest of the facts stays empty.
+    /// The pods, and what may start another build. Enough while nothing is to be made: of the rest nothing is known, and the claim
+    /// is taken to be there.
     Pods,
     /// Everything.
     All,
@@ -115,7 +116,7 @@ pub async fn observe(
         artifact: None,
         problems: vec![],
         slot,
-        claim_exists: claim.is_some(),
+        claim_exists: claim.is_some() || scope == Scope::Pods,
         claim_is_shared: claim
             .and_then(|c| c.spec?.access_modes)
             .is_some_and(|modes| modes.iter().any(|m| m == "ReadWriteMany")),

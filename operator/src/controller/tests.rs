@@ -118,3 +118,59 @@ async fn a_level_that_may_not_be_read_is_learnt_from_the_refusal() {
     let status = taken.iter().find(|object| object["status"]["phase"].is_string()).unwrap();
     assert_eq!(status["status"]["phase"], "Planning", "{status:#}");
 }
+
+/// An API server on which a build has its build pod, and nothing to be made. Says what it was asked.
+async fn server_of_a_running_build(asked: Arc<Mutex<Vec<String>>>) -> String {
+    let pod = json!({
+        "metadata": {
+            "name": "shop-1-build", "namespace": "ci", "uid": "p1", "creationTimestamp": "2026-01-01T00:00:00Z",
+            "labels": {"slipway.dev/role": "build", "slipway.dev/run": "1", "slipway.dev/attempt": "1"},
+            "ownerReferences": [{"apiVersion": "slipway.dev/v1alpha1", "kind": "ImageBuild", "name": "shop", "uid": "u1"}],
+        },
+        "spec": {"containers": []},
+        "status": {"phase": "Running"},
+    });
+    let answer = move |method: Method, uri: Uri, body: Bytes| {
+        asked.lock().unwrap().push(format!("{method} {}", uri.path()));
+        let mut object: Value = serde_json::from_slice(&body).unwrap_or_default();
+        object["spec"] = json!({});
+        let list = json!({"kind": "List", "apiVersion": "v1", "metadata": {}, "items": [pod]});
+        std::future::ready(axum::Json(if method == Method::GET { list } else { object }))
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, axum::Router::new().fallback(answer)).await });
+    address
+}
+
+#[tokio::test]
+async fn a_build_under_way_asks_for_its_pods_alone() {
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let context = context(&server_of_a_running_build(asked.clone()).await);
+    let build = |started: Option<&str>| {
+        let nothing = "e3b0c44298fc1c14";
+        let build: Guarded = serde_json::from_value(json!({
+            "apiVersion": "slipway.dev/v1alpha1", "kind": "ImageBuild",
+            "metadata": {"name": "shop", "namespace": "ci", "uid": "u1", "generation": 1, "resourceVersion": "1"},
+            "spec": {"dockerfile": {"inline": "FROM scratch"}},
+            "status": {
+                "observedGeneration": 1, "run": 1, "attempt": 1, "phase": "Planning",
+                "triggerDigest": format!("spec-{nothing}-{nothing}-{nothing}"),
+                "startedAt": started,
+            },
+        }))
+        .unwrap();
+        Arc::new(build)
+    };
+    let gets = || {
+        let all = std::mem::take(&mut *asked.lock().unwrap());
+        all.into_iter().filter(|line| line.starts_with("GET")).collect::<Vec<_>>()
+    };
+    let now = Timestamp::now().to_string();
+    reconcile(build(Some(&now)), context.clone()).await.unwrap();
+    assert_eq!(gets(), ["GET /api/v1/namespaces/ci/pods"]);
+    context.latest.lock().unwrap().clear();
+    // Of the claim this server has nothing to say that could be read.
+    assert!(reconcile(build(None), context).await.is_err());
+    assert!(gets().contains(&"GET /api/v1/namespaces/ci/persistentvolumeclaims/slipway-cache".to_owned()));
+}
