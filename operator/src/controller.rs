@@ -152,8 +152,9 @@ async fn reconcile(guarded: Arc<Guarded>, context: Arc<Context>) -> Result<Actio
         let valid = checked.as_ref().ok();
         observe(&context.client, &build, valid, &context.settings, slot.clone(), scope).await
     };
-    let mut facts = if is_under_way(&build) { look(Scope::Pods).await? } else { look(Scope::All).await? };
-    if facts.scope == Scope::Pods && plan::plan(&context.inputs(&build, &checked, &facts)).asks_for_all() {
+    let mut facts = look(plan::first_scope(&build)).await?;
+    let inputs = context.inputs(&build, &checked, &facts);
+    if facts.scope == Scope::Pods && plan::plan(&inputs).asks_for_all(&inputs) {
         facts = look(Scope::All).await?;
     }
     let plan = loop {
@@ -168,19 +169,12 @@ async fn reconcile(guarded: Arc<Guarded>, context: Arc<Context>) -> Result<Actio
     let written = report(&context.client, &context.recorder, &build, &plan).await?;
     let next = plan::next_look(&context.inputs(&build, &checked, &facts), &plan);
     context.remember(&build, written, &plan.status);
+    let (name, namespace) = (build.name_any(), build.namespace());
+    let (changed, scope) = (build.status.as_ref() != Some(&plan.status), facts.scope);
+    tracing::debug!(name, namespace, phase = plan.status.phase, changed, ?scope, ?next, "reconciled");
     context.metrics.reconciled(started.elapsed());
     context.metrics.observe_transition(&build, &plan.status);
     Ok(next.map_or_else(Action::await_change, |after| Action::requeue(after.unsigned_abs())))
-}
-
-/// Tells whether a run of the spec as it is now has started and not ended: then little is left to be made, and mostly its pods
-/// are all that matters.
-fn is_under_way(build: &ImageBuild) -> bool {
-    build.status.as_ref().is_some_and(|status| {
-        status.started_at.is_some()
-            && status.finished_at.is_none()
-            && status.observed_generation == build.metadata.generation
-    })
 }
 
 /// Plans and applies. None where the cluster refused a pod for what the facts do not say: that the namespace enforces

@@ -11,6 +11,7 @@ mod order;
 mod poll;
 mod progress;
 mod result;
+mod scope;
 mod trigger;
 
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod};
@@ -30,6 +31,7 @@ use crate::settings::Settings;
 
 pub use conditions::{reasons, types};
 pub use next::next_look;
+pub use scope::first_scope;
 
 #[cfg(test)]
 mod tests;
@@ -61,12 +63,6 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Tells whether it rests on more than the pods: objects are made by what is around them, and a run that has ended is tidied up
-    /// after.
-    pub fn asks_for_all(&self) -> bool {
-        self.objects != Objects::default() || self.status.finished_at.is_some()
-    }
-
     /// Looks again after this time, or earlier.
     fn again_in(&mut self, after: SignedDuration) {
         self.requeue = Some(self.requeue.map_or(after, |already| already.min(after)));

@@ -11,7 +11,7 @@ use slipway_protocol::report::{
 
 use crate::objects::isolation::Level;
 use crate::observe::{Facts, Scope};
-use crate::plan::{Inputs, Plan, next_look, plan};
+use crate::plan::{Inputs, Plan, first_scope, next_look, plan};
 use crate::pod_view::{End, PodView, Progress, Role};
 use crate::queue::Slot;
 use crate::settings::Settings;
@@ -70,6 +70,7 @@ impl World {
             now: self.now,
         };
         let plan = plan(&inputs);
+        self.pods_suffice(&inputs, &plan);
         self.wake = next_look(&inputs, &plan).map(|after| self.now + after);
         self.facts.claim_exists |= plan.objects.claim.is_some();
         self.facts.requests.extend(plan.objects.request.iter().filter_map(|r| r.metadata.name.clone()));
@@ -88,6 +89,26 @@ impl World {
         self.events.extend(plan.events.iter().map(|e| e.reason.clone()));
         self.build.status = Some(plan.status.clone());
         plan
+    }
+
+    /// Who has seen nothing but pods either asks for more or comes to the same plan.
+    fn pods_suffice(&self, inputs: &Inputs, whole: &Plan) {
+        if first_scope(&self.build) == Scope::All {
+            return;
+        }
+        let facts = Facts {
+            scope: Scope::Pods,
+            requests: vec![],
+            level: Level::Unset,
+            args: BTreeMap::new(),
+            problems: vec![],
+            claim_exists: true,
+            claim_is_shared: false,
+            ..self.facts.clone()
+        };
+        let inputs = Inputs { facts: &facts, ..*inputs };
+        let blind = plan(&inputs);
+        assert!(blind.asks_for_all(&inputs) || blind == *whole, "{blind:#?} is not {whole:#?}");
     }
 
     /// Gives room to stage pods, the worst choice first: those that wait for others.
