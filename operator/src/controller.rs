@@ -153,12 +153,15 @@ async fn reconcile(guarded: Arc<Guarded>, context: Arc<Context>) -> Result<Actio
         observe(&context.client, &build, valid, &context.settings, slot.clone(), scope).await
     };
     let mut facts = look(plan::first_scope(&build)).await?;
-    let inputs = context.inputs(&build, &checked, &facts);
+    // One time for all: what is judged here is what is carried out below.
+    let mut now = Timestamp::now();
+    let inputs = context.inputs(&build, &checked, &facts, now);
     if facts.scope == Scope::Pods && plan::plan(&inputs).asks_for_all(&inputs) {
         facts = look(Scope::All).await?;
+        now = Timestamp::now();
     }
     let plan = loop {
-        match carry_out(&context, &build, &checked, &facts).await? {
+        match carry_out(&context, &build, &checked, &facts, now).await? {
             Some(plan) => break plan,
             None => facts.level = Level::Restricted,
         }
@@ -167,10 +170,15 @@ async fn reconcile(guarded: Arc<Guarded>, context: Arc<Context>) -> Result<Actio
         context.written.expect(uid, &plan.status);
     }
     let written = report(&context.client, &context.recorder, &build, &plan).await?;
-    let next = plan::next_look(&context.inputs(&build, &checked, &facts), &plan);
+    let (changed, scope) = (build.status.as_ref() != Some(&plan.status), facts.scope);
+    if changed && written.is_none() {
+        // Deleted meanwhile.
+        context.forget(&build);
+        return Ok(Action::await_change());
+    }
+    let next = plan::next_look(&context.inputs(&build, &checked, &facts, now), &plan);
     context.remember(&build, written, &plan.status);
     let (name, namespace) = (build.name_any(), build.namespace());
-    let (changed, scope) = (build.status.as_ref() != Some(&plan.status), facts.scope);
     tracing::debug!(name, namespace, phase = plan.status.phase, changed, ?scope, ?next, "reconciled");
     context.metrics.reconciled(started.elapsed());
     context.metrics.observe_transition(&build, &plan.status);
@@ -185,8 +193,9 @@ async fn carry_out(
     build: &ImageBuild,
     checked: &Result<ValidBuild, Vec<FieldProblem>>,
     facts: &Facts,
+    now: Timestamp,
 ) -> Result<Option<Plan>, Error> {
-    let inputs = context.inputs(build, checked, facts);
+    let inputs = context.inputs(build, checked, facts, now);
     let plan = plan::plan(&inputs);
     let client = &context.client;
     let Err(error) = apply(client, build, &plan).await else { return Ok(Some(plan)) };
@@ -233,9 +242,10 @@ impl Context {
         build: &'a ImageBuild,
         checked: &'a Result<ValidBuild, Vec<FieldProblem>>,
         facts: &'a Facts,
+        now: Timestamp,
     ) -> Inputs<'a> {
         let valid = checked.as_ref().map_err(Vec::as_slice);
-        Inputs { build, valid, facts, settings: &self.settings, now: Timestamp::now() }
+        Inputs { build, valid, facts, settings: &self.settings, now }
     }
 
     /// Returns the resource as last written by us where the watch has not caught up.
@@ -264,6 +274,7 @@ impl Context {
                 let uids: HashSet<String> =
                     self.builds.iter().flat_map(Store::state).filter_map(|build| build.uid()).collect();
                 latest.retain(|uid, _| uids.contains(uid));
+                self.written.keep(&uids);
             }
         }
     }
@@ -272,6 +283,7 @@ impl Context {
         let Some(uid) = build.uid() else { return };
         self.granted.lock().unwrap_or_else(PoisonError::into_inner).remove(&uid);
         self.latest.lock().unwrap_or_else(PoisonError::into_inner).remove(&uid);
+        self.written.forget(&uid);
         self.failures.lock().unwrap_or_else(PoisonError::into_inner).remove(&uid);
     }
 

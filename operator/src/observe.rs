@@ -19,8 +19,8 @@ use crate::settings::Settings;
 /// How much is observed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// The pods, and what may start another build. Enough while nothing is to be made: of the rest nothing is known, and the claim
-    /// is taken to be there.
+    /// The pods, what may start another build, and after the end of a run what it left. Enough while nothing is to be made: of the
+    /// rest nothing is known, and the claim is taken to be there.
     Pods,
     /// Everything.
     All,
@@ -89,34 +89,33 @@ pub async fn observe(
     let belongs = |owners: &[k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference]| {
         owners.iter().any(|o| Some(&o.uid) == uid.as_ref())
     };
-    let around = async {
-        if scope == Scope::Pods {
-            return Ok((vec![], Level::Unset, None));
-        }
+    let all = scope == Scope::All;
+    let is_over = build.status.as_ref().is_some_and(|status| status.finished_at.is_some());
+    let requests = async {
         let maps: Api<ConfigMap> = Api::namespaced(client.clone(), &namespace);
-        let (requests, level, claim) = tokio::join!(
-            maps.list_metadata(&own),
-            level(client, &namespace),
-            claim(client, &namespace, valid),
-        );
-        let requests = requests.map_err(reading("the requests of the build"))?;
-        let requests = requests.items.iter().filter(|m| belongs(m.owner_references()));
-        Ok((requests.map(ResourceExt::name_any).collect(), level, claim?))
+        if all || is_over { maps.list_metadata(&own).await.map(|list| list.items) } else { Ok(vec![]) }
     };
+    let level = async { if all { level(client, &namespace).await } else { Level::Unset } };
+    let claim = claim(client, &namespace, valid.filter(|_| all));
     // Every build waits for these several times, so they are asked for at once.
-    let (list, around) = tokio::join!(pods.list(&own), around);
+    let (list, requests, level, claim) = tokio::join!(pods.list(&own), requests, level, claim);
     let list = list.map_err(reading("the pods of the build"))?;
-    let (requests, level, claim) = around?;
+    let requests = requests.map_err(reading("the requests of the build"))?;
+    let claim = claim?;
     let mut facts = Facts {
         scope,
         pods: list.items.iter().filter(|p| belongs(p.owner_references())).filter_map(PodView::of).collect(),
-        requests,
+        requests: requests
+            .iter()
+            .filter(|m| belongs(m.owner_references()))
+            .map(ResourceExt::name_any)
+            .collect(),
         level,
         args: BTreeMap::new(),
         artifact: None,
         problems: vec![],
         slot,
-        claim_exists: claim.is_some() || scope == Scope::Pods,
+        claim_exists: claim.is_some() || !all,
         claim_is_shared: claim
             .and_then(|c| c.spec?.access_modes)
             .is_some_and(|modes| modes.iter().any(|m| m == "ReadWriteMany")),
@@ -153,19 +152,22 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     async fn references(mut self, valid: &ValidBuild, settings: &Settings) -> Result<(), ObserveError> {
-        if let Some(flux) = valid.source.as_ref().and_then(|s| s.flux.as_ref()) {
-            self.artifact(flux).await?;
-        }
-        if self.facts.scope == Scope::Pods {
-            return Ok(());
-        }
-        if !self.facts.claim_exists && !valid.cache.managed {
+        let all = self.facts.scope == Scope::All;
+        if all && !self.facts.claim_exists && !valid.cache.managed {
             self.missing(format!(
                 "spec.cache.claim: there is no PersistentVolumeClaim `{}`",
                 valid.cache.claim
             ));
         }
-        self.args(valid).await?;
+        if all {
+            self.args(valid).await?;
+        }
+        if let Some(flux) = valid.source.as_ref().and_then(|s| s.flux.as_ref()) {
+            self.artifact(flux).await?;
+        }
+        if !all {
+            return Ok(());
+        }
         if let Some(map) = valid.source.as_ref().and_then(|s| s.config_map.as_ref()) {
             let maps: Api<ConfigMap> = self.api();
             if maps.get_metadata_opt(&map.name).await.map_err(reading("the source's ConfigMap"))?.is_none() {

@@ -1,7 +1,7 @@
 //! Which changes of ImageBuilds are worth a reconcile: all but the statuses that this operator has just written itself. What
 //! follows from those is known when they are written: see [`crate::plan::next_look`].
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -27,7 +27,12 @@ impl Written {
         written.get(uid).is_some_and(|written| *written == hash(build.status.as_ref()))
     }
 
-    fn forget(&self, uid: &str) {
+    /// Forgets all others.
+    pub(super) fn keep(&self, uids: &HashSet<String>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|uid, _| uids.contains(uid));
+    }
+
+    pub(super) fn forget(&self, uid: &str) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
     }
 }
@@ -37,7 +42,7 @@ pub(super) fn foreign(
     events: impl Stream<Item = Result<Event<Guarded>, Error>> + Send,
     written: Arc<Written>,
 ) -> impl Stream<Item = Result<Guarded, Error>> + Send {
-    let mut seen = Seen { rest: HashMap::new(), written };
+    let mut seen = Seen::new(written);
     events.filter_map(move |event| {
         future::ready(match event {
             Ok(event) => seen.look(event).map(Ok),
@@ -49,16 +54,30 @@ pub(super) fn foreign(
 /// How each resource looked last, but for its status, by its uid.
 struct Seen {
     rest: HashMap<String, u64>,
+    /// While a list is read: who is on it.
+    listed: HashSet<String>,
     written: Arc<Written>,
 }
 
 impl Seen {
+    fn new(written: Arc<Written>) -> Self {
+        Self { rest: HashMap::new(), listed: HashSet::new(), written }
+    }
+
     fn look(&mut self, event: Event<Guarded>) -> Option<Guarded> {
         match event {
-            Event::Init | Event::InitDone => None,
+            Event::Init => {
+                self.listed.clear();
+                None
+            }
             Event::InitApply(build) => {
+                self.listed.insert(uid(&build));
                 self.is_new(&build);
                 Some(build)
+            }
+            Event::InitDone => {
+                self.rest.retain(|uid, _| self.listed.contains(uid));
+                None
             }
             Event::Apply(build) => {
                 let is_new = self.is_new(&build);
@@ -123,7 +142,7 @@ mod tests {
     #[test]
     fn only_the_echo_of_what_was_written_wakes_nobody() {
         let written = Arc::new(Written::default());
-        let mut seen = Seen { rest: HashMap::new(), written: written.clone() };
+        let mut seen = Seen::new(written.clone());
         let mut wakes = |event| seen.look(event).is_some();
         let none = json!({});
         assert!(wakes(Event::Apply(build(1, "", &none))), "it is new");
@@ -142,5 +161,16 @@ mod tests {
         );
         assert!(!wakes(Event::Delete(build(2, "Planning", &none))), "nothing is left to do");
         assert!(wakes(Event::Apply(build(2, "Planning", &none))), "another one");
+    }
+
+    #[test]
+    fn nothing_is_kept_of_those_that_went_while_nobody_watched() {
+        let mut seen = Seen::new(Arc::default());
+        seen.look(Event::Apply(build(1, "", &json!({}))));
+        assert_eq!(seen.rest.len(), 1);
+        for event in [Event::Init, Event::InitDone] {
+            seen.look(event);
+        }
+        assert_eq!(seen.rest.len(), 0);
     }
 }

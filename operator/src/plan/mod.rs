@@ -60,9 +60,18 @@ pub struct Plan {
     pub events: Vec<Event>,
     /// When to look again though nothing changes.
     pub requeue: Option<SignedDuration>,
+    /// The cluster had no room for what was planned first: to plan it again at once would be in vain.
+    pub crowded: bool,
 }
 
 impl Plan {
+    /// Puts the status as it will be read again: the API keeps whole seconds.
+    fn as_stored(mut self) -> Self {
+        let stored = serde_json::to_value(&self.status).and_then(serde_json::from_value);
+        self.status = stored.unwrap_or(self.status);
+        self
+    }
+
     /// Looks again after this time, or earlier.
     fn again_in(&mut self, after: SignedDuration) {
         self.requeue = Some(self.requeue.map_or(after, |already| already.min(after)));
@@ -122,7 +131,7 @@ pub fn plan(inputs: &Inputs) -> Plan {
     }
     let before = inputs.build.status.clone().unwrap_or_default();
     plan.events.extend(events::of_change(&before, &plan.status));
-    plan
+    plan.as_stored()
 }
 
 /// A spec that cannot be built: nothing runs, and the condition names the fields.
@@ -315,6 +324,10 @@ fn settle(inputs: &Inputs, valid: &ValidBuild, plan: &mut Plan) {
 
 /// The namespace's quota has no room for a pod. It may have later: stage pods go in order, a build pod waits.
 pub fn crowded(inputs: &Inputs, why: &str) -> Plan {
+    Plan { crowded: true, ..without_room(inputs, why) }.as_stored()
+}
+
+fn without_room(inputs: &Inputs, why: &str) -> Plan {
     let mut again = plan(inputs);
     if !is_active(&again.status) {
         poll::refused(inputs, &mut again, why);
@@ -347,9 +360,9 @@ pub fn refused(inputs: &Inputs, valid: &ValidBuild, refusal: &str) -> Plan {
     let mut again = plan(inputs);
     if !is_active(&again.status) {
         poll::refused(inputs, &mut again, refusal);
-        return again;
+        return again.as_stored();
     }
     again.events.clear();
     result::fail(inputs, valid, &mut again, result::failure(reasons::REFUSED, refusal));
-    again
+    again.as_stored()
 }

@@ -13,7 +13,7 @@ use super::{Inputs, Plan, plan};
 /// Nobody is woken by a status that the operator wrote itself, so what follows from the new one is found out here: its own
 /// time to look again, or at once where it has more to do.
 pub fn next_look(inputs: &Inputs, done: &Plan) -> Option<SignedDuration> {
-    if inputs.build.status.as_ref() == Some(&done.status) {
+    if done.crowded || inputs.build.status.as_ref() == Some(&done.status) {
         return done.requeue;
     }
     let build = ImageBuild { status: Some(done.status.clone()), ..inputs.build.clone() };

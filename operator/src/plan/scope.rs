@@ -15,13 +15,13 @@ pub fn first_scope(build: &ImageBuild) -> Scope {
 
 impl Plan {
     /// Tells whether it rests on more than the pods: where something is made, where a run begins, knows its stages or ends, and where
-    /// the last traces of one are removed.
+    /// no node takes a pod, which may lack its claim.
     pub fn asks_for_all(&self, inputs: &Inputs) -> bool {
         let point =
             |status: &ImageBuildStatus| (status.run, status.stages.is_empty(), status.finished_at.is_some());
         let over = self.status.finished_at.is_some();
         self.objects != Objects::default()
             || inputs.build.status.as_ref().map(point) != Some(point(&self.status))
-            || (over && (inputs.facts.pods.is_empty() || !self.delete_pods.is_empty()))
+            || (!over && inputs.facts.pods.iter().any(|pod| pod.unschedulable.is_some() && !pod.over))
     }
 }

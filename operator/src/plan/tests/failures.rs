@@ -123,8 +123,13 @@ fn a_container_without_last_words_is_tried_again() {
     let mut world = running();
     world.pod("-build").conduct =
         ended::<BuildReport>(137, "Error", Err("the container ended without a report".into()));
+    world.pod("-build").over = true;
     world.step();
     assert_eq!(world.status().attempt, 2);
+    // What is left of the first one is removed at once and not when the second begins.
+    assert!(world.has_pod("-build") && world.wake == Some(world.now));
+    world.step();
+    assert!(!world.has_pod("-build") && world.wake > Some(world.now));
 }
 
 #[test]
@@ -192,6 +197,16 @@ fn a_try_without_a_node_takes_no_time() {
     world.pass(2);
     world.step();
     assert_eq!(failure(&world).0, "Timeout");
+}
+
+#[test]
+fn a_claim_that_goes_before_a_node_has_taken_the_pod_is_made_again() {
+    let mut world = World::simple();
+    world.step();
+    world.facts.claim_exists = false;
+    world.pod("-build").unschedulable =
+        Some("persistentvolumeclaim \"slipway-cache\" is being deleted".into());
+    assert!(world.step().objects.claim.is_some());
 }
 
 #[test]

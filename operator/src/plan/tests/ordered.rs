@@ -1,7 +1,7 @@
 //! Little room: stage pods go in order, and every build ends.
 
 use super::world::{World, ended};
-use crate::plan::{Inputs, crowded};
+use crate::plan::{Inputs, crowded, next_look};
 use crate::pod_view::Role;
 use slipway_crds::validate::{Defaults, validate};
 
@@ -131,6 +131,9 @@ fn a_quota_makes_pods_go_in_order_and_holds_a_build_pod_back() {
     let names: Vec<_> = ordered.objects.pods.iter().filter_map(|p| p.metadata.name.clone()).collect();
     assert_eq!(names, ["shop-1-a", "shop-1-c"]);
     assert!(ordered.requeue.is_some() && ordered.status.finished_at.is_none());
+    let inputs =
+        Inputs { build: &world.build, valid, facts: &world.facts, settings: &world.settings, now: world.now };
+    assert_eq!(next_look(&inputs, &ordered), ordered.requeue, "what had no room a moment ago has none now");
 }
 
 #[test]

@@ -1,10 +1,14 @@
 //! A seeded walk: reconciles come at any time, any number of times, and pods say things in any order or vanish. Whatever
 //! happens, each build ends, the status is consistent, and a finished build is left alone.
 
+use k8s_openapi::jiff::SignedDuration;
 use slipway_protocol::report::{BuildReport, Failure};
 
 use super::world::{World, ended};
 use crate::pod_view::{PodView, Progress, Role};
+
+/// Clocks have fractions of seconds, and the API does not keep them.
+const FRACTION: SignedDuration = SignedDuration::from_millis(250);
 
 struct Dice(u64);
 
@@ -81,6 +85,7 @@ fn every_build_ends_and_stays_ended() {
     for seed in 0..400 {
         let mut dice = Dice(seed);
         let mut world = World::simple();
+        world.now += FRACTION;
         // Room for one stage pod at a time, for both, or for all tries together.
         world.room = 1 + usize::try_from(dice.roll(3)).unwrap();
         let mut steps = 0;
@@ -124,6 +129,7 @@ fn every_build_ends_where_only_pods_and_the_clock_wake_it() {
     for seed in 0..400 {
         let mut dice = Dice(seed);
         let mut world = World::new("{dockerfile: {inline: FROM scratch}, history: {ttl: 10m}}");
+        world.now += FRACTION;
         world.room = 1 + usize::try_from(dice.roll(3)).unwrap();
         let pods = |world: &World| format!("{:?}", world.facts.pods);
         // The watch tells of each change, also of those that are undone before anybody looks.

@@ -71,6 +71,8 @@ impl World {
         };
         let plan = plan(&inputs);
         self.pods_suffice(&inputs, &plan);
+        let read = serde_json::from_value(serde_json::to_value(&plan.status).unwrap()).unwrap();
+        assert_eq!(plan.status, read, "it is read as it was written");
         self.wake = next_look(&inputs, &plan).map(|after| self.now + after);
         self.facts.claim_exists |= plan.objects.claim.is_some();
         self.facts.requests.extend(plan.objects.request.iter().filter_map(|r| r.metadata.name.clone()));
@@ -96,9 +98,10 @@ impl World {
         if first_scope(&self.build) == Scope::All {
             return;
         }
+        let is_over = self.status().finished_at.is_some();
         let facts = Facts {
             scope: Scope::Pods,
-            requests: vec![],
+            requests: if is_over { self.facts.requests.clone() } else { vec![] },
             level: Level::Unset,
             args: BTreeMap::new(),
             problems: vec![],
