@@ -66,9 +66,9 @@ pub struct Plan {
 
 impl Plan {
     /// Puts the status as it will be read again: the API keeps whole seconds.
-    fn as_stored(mut self) -> Self {
-        let stored = serde_json::to_value(&self.status).and_then(serde_json::from_value);
-        self.status = stored.unwrap_or(self.status);
+    fn stored(mut self) -> Self {
+        let read = serde_json::to_value(&self.status).and_then(serde_json::from_value);
+        self.status = read.unwrap_or(self.status);
         self
     }
 
@@ -131,7 +131,7 @@ pub fn plan(inputs: &Inputs) -> Plan {
     }
     let before = inputs.build.status.clone().unwrap_or_default();
     plan.events.extend(events::of_change(&before, &plan.status));
-    plan.as_stored()
+    plan.stored()
 }
 
 /// A spec that cannot be built: nothing runs, and the condition names the fields.
@@ -324,7 +324,7 @@ fn settle(inputs: &Inputs, valid: &ValidBuild, plan: &mut Plan) {
 
 /// The namespace's quota has no room for a pod. It may have later: stage pods go in order, a build pod waits.
 pub fn crowded(inputs: &Inputs, why: &str) -> Plan {
-    Plan { crowded: true, ..without_room(inputs, why) }.as_stored()
+    Plan { crowded: true, ..without_room(inputs, why) }.stored()
 }
 
 fn without_room(inputs: &Inputs, why: &str) -> Plan {
@@ -360,9 +360,9 @@ pub fn refused(inputs: &Inputs, valid: &ValidBuild, refusal: &str) -> Plan {
     let mut again = plan(inputs);
     if !is_active(&again.status) {
         poll::refused(inputs, &mut again, refusal);
-        return again.as_stored();
+        return again.stored();
     }
     again.events.clear();
     result::fail(inputs, valid, &mut again, result::failure(reasons::REFUSED, refusal));
-    again.as_stored()
+    again.stored()
 }
