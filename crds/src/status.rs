@@ -1,6 +1,6 @@
 //! The status: computed by the operator, never by users.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -26,10 +26,10 @@ pub struct ImageBuildStatus {
     pub attempt: i32,
     /// When the next try begins, after one that failed.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub retry_at: Option<Time>,
+    pub retry_at: Option<MicroTime>,
     /// Since when the current try has a node. Time before that is waiting, and does not count for `spec.timeout`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub placed_at: Option<Time>,
+    pub placed_at: Option<MicroTime>,
     /// Seconds of `spec.timeout` that earlier tries of the current build took: those with a node, pauses not counted.
     #[serde(skip_serializing_if = "is_zero")]
     pub spent: f64,
@@ -97,13 +97,13 @@ pub struct ImageBuildStatus {
     pub history: Vec<HistoryEntry>,
     /// When the current or last build was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub queued_at: Option<Time>,
+    pub queued_at: Option<MicroTime>,
     /// When its first pod was made.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub started_at: Option<Time>,
+    pub started_at: Option<MicroTime>,
     /// When it ended.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub finished_at: Option<Time>,
+    pub finished_at: Option<MicroTime>,
 }
 
 /// What is built.
@@ -122,7 +122,7 @@ pub struct SourceStatus {
 pub struct PollStatus {
     /// When it was looked at last.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub checked: Option<Time>,
+    pub checked: Option<MicroTime>,
     /// The revision that it had when an answer came last.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub revision: String,
@@ -149,10 +149,10 @@ pub struct StageStatus {
     pub pod: String,
     /// When it began.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub started: Option<Time>,
+    pub started: Option<MicroTime>,
     /// When it ended.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub finished: Option<Time>,
+    pub finished: Option<MicroTime>,
     /// How long it took, from its first step's turn to its last one's end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seconds: Option<f64>,
@@ -312,5 +312,5 @@ pub struct HistoryEntry {
     pub seconds: f64,
     /// When it ended.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub finished: Option<Time>,
+    pub finished: Option<MicroTime>,
 }

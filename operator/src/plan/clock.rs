@@ -1,7 +1,7 @@
 //! The time that counts for `spec.timeout`: from the moment when a try has a node to its end, over all tries. Waiting in the
 //! queue, for a node, and between tries does not count.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use k8s_openapi::jiff::SignedDuration;
 use slipway_crds::validate::ValidBuild;
 
@@ -28,7 +28,7 @@ pub(super) fn time_left(
         {
             // A clock of another machine must not give a try more time than there was.
             let began = plan.status.started_at.as_ref().map_or(scheduled, |t| t.0);
-            plan.status.placed_at = Some(Time(scheduled.max(began).min(inputs.now)));
+            plan.status.placed_at = Some(MicroTime(scheduled.max(began).min(inputs.now)));
         }
     }
     let left = valid.timeout - spent(inputs, plan);
@@ -37,7 +37,7 @@ pub(super) fn time_left(
 
 /// Returns the seconds that count.
 fn spent(inputs: &Inputs, plan: &Plan) -> f64 {
-    let since = |at: &Time| inputs.now.duration_since(at.0).as_secs_f64().max(0.0);
+    let since = |at: &MicroTime| inputs.now.duration_since(at.0).as_secs_f64().max(0.0);
     plan.status.spent + plan.status.placed_at.as_ref().map_or(0.0, since)
 }
 

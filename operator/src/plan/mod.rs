@@ -15,7 +15,7 @@ mod scope;
 mod trigger;
 
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use slipway_crds::build::{CacheType, ImageBuild};
@@ -138,7 +138,7 @@ pub fn plan(inputs: &Inputs) -> Plan {
 fn refuse(inputs: &Inputs, problems: &[FieldProblem], plan: &mut Plan) {
     let message = problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
     if is_active(&plan.status) {
-        plan.status.finished_at = Some(Time(inputs.now));
+        plan.status.finished_at = Some(MicroTime(inputs.now));
     }
     clock::stop(inputs, plan);
     stop_pods(inputs, plan);
@@ -221,7 +221,7 @@ fn drive(inputs: &Inputs, valid: &ValidBuild, plan: &mut Plan) {
             }
             Slot::Go => {
                 plan.status.queue_position = None;
-                plan.status.started_at = Some(Time(inputs.now));
+                plan.status.started_at = Some(MicroTime(inputs.now));
             }
         }
     }

@@ -3,7 +3,7 @@
 //! A look is a pod of its own with the source's credentials, no rights and no user code. It says which revision the ref has,
 //! and is removed. Between looks nothing exists but the time of the last one in the status.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use k8s_openapi::jiff::SignedDuration;
 use kube::ResourceExt;
 use slipway_crds::source::GitSource;
@@ -60,7 +60,7 @@ fn pod<'a>(inputs: &'a Inputs) -> Option<&'a PodView> {
 /// Returns when the next look is due, in seconds since 1970: not at the same moment for all builds, and later after failures.
 fn due(inputs: &Inputs, interval: f64, plan: &Plan) -> f64 {
     let status = &plan.status;
-    let seconds = |time: &Option<Time>| time.as_ref().map_or(0.0, |t| t.0.seconds_since_1970());
+    let seconds = |time: &Option<MicroTime>| time.as_ref().map_or(0.0, |t| t.0.seconds_since_1970());
     let poll = status.poll.clone().unwrap_or_default();
     // A build looks at the source too, when it starts.
     let last = seconds(&poll.checked).max(seconds(&status.started_at));
@@ -99,7 +99,7 @@ fn answer(inputs: &Inputs, pod: &PodView, plan: &mut Plan) -> Option<String> {
     };
     plan.delete_pods.push(pod.name.clone());
     let status = plan.status.poll.get_or_insert_default();
-    status.checked = Some(Time(inputs.now));
+    status.checked = Some(MicroTime(inputs.now));
     match found {
         Ok(revision) => {
             *status = PollStatus { revision, failures: 0, message: String::new(), ..status.clone() };
@@ -123,7 +123,7 @@ fn answer(inputs: &Inputs, pod: &PodView, plan: &mut Plan) -> Option<String> {
 pub(super) fn refused(inputs: &Inputs, plan: &mut Plan, why: &str) {
     plan.objects.pods.clear();
     let status = plan.status.poll.get_or_insert_default();
-    status.checked = Some(Time(inputs.now));
+    status.checked = Some(MicroTime(inputs.now));
     status.failures = status.failures.saturating_add(1);
     why.clone_into(&mut status.message);
     plan.again_in(SignedDuration::from_secs(30));

@@ -1,6 +1,6 @@
 //! Follows the pods of a try: from what they say to the status, and to the end.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use slipway_crds::quantity;
 use slipway_crds::status::{IsolationStatus, SourceStatus, StageStatus};
@@ -193,7 +193,7 @@ fn stage(inputs: &Inputs, number: u32, pod: &PodView, plan: &mut Plan) {
         match &pod.stage {
             Progress::Running => {
                 status.state = "Running".into();
-                status.started = pod.stage_started.map(Time);
+                status.started = pod.stage_started.map(MicroTime);
             }
             Progress::Ended(_) => status.state = "Failed".into(),
             Progress::Waiting | Progress::Stuck(..) => {}
@@ -229,7 +229,7 @@ fn stages_of(facts: &Facts, attempt: Attempt, number: u32) -> impl Iterator<Item
 pub(super) fn fill(status: &mut StageStatus, said: &StageReport) {
     let time = |seconds: f64| {
         #[allow(clippy::cast_possible_truncation)] // microseconds since 1970 fit
-        Timestamp::from_microsecond((seconds * 1e6) as i64).ok().filter(|_| seconds > 0.0).map(Time)
+        Timestamp::from_microsecond((seconds * 1e6) as i64).ok().filter(|_| seconds > 0.0).map(MicroTime)
     };
     status.state = if said.failure.is_some() {
         "Failed"

@@ -1,6 +1,6 @@
 //! How a try ends: another try, a failure that stays, or images.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use k8s_openapi::jiff::SignedDuration;
 use slipway_crds::quantity;
 use slipway_crds::status::{FailureStatus, HistoryEntry, ImagePlatform, ImageStatus};
@@ -116,7 +116,7 @@ pub(super) fn retry(inputs: &Inputs, valid: &ValidBuild, plan: &mut Plan, failed
     stop_pods(inputs, plan);
     clock::stop(inputs, plan);
     let wait = pause(&failed.reason, tried);
-    plan.status.retry_at = Some(Time(inputs.now + SignedDuration::from_secs(wait)));
+    plan.status.retry_at = Some(MicroTime(inputs.now + SignedDuration::from_secs(wait)));
     plan.again_in(SignedDuration::from_secs(wait));
     plan.status.attempt = tried + 1;
     plan.status.phase = "Pending".into();
@@ -241,8 +241,8 @@ fn bytes(count: u64) -> i64 {
 fn finish(inputs: &Inputs, valid: &ValidBuild, plan: &mut Plan, result: &str, reason: &str) {
     let status = &mut plan.status;
     let seconds =
-        |from: &Option<Time>, to| from.as_ref().map_or(0.0, |t: &Time| progress::round(span(t, to)));
-    status.finished_at = Some(Time(inputs.now));
+        |from: &Option<MicroTime>, to| from.as_ref().map_or(0.0, |t: &MicroTime| progress::round(span(t, to)));
+    status.finished_at = Some(MicroTime(inputs.now));
     status.phase = result.into();
     status.queue_position = None;
     status.retry_at = None;
@@ -299,6 +299,6 @@ fn leaves(inputs: &Inputs, pod: &PodView) -> bool {
     build.and_then(PodView::built).is_some_and(|report| report.pods.contains_key(&number))
 }
 
-fn span(from: &Time, to: k8s_openapi::jiff::Timestamp) -> f64 {
+fn span(from: &MicroTime, to: k8s_openapi::jiff::Timestamp) -> f64 {
     to.duration_since(from.0).as_secs_f64()
 }

@@ -1,3 +1,4 @@
+use k8s_openapi::jiff::SignedDuration;
 use slipway_crds::REBUILD_ANNOTATION;
 
 use super::world::World;
@@ -72,6 +73,22 @@ fn only_the_build_pod_holds_credentials_and_no_pod_holds_a_token() {
         let store = mounts.iter().find(|m| m.mount_path == slipway_protocol::paths::STORE).unwrap();
         assert_eq!(store.read_only, Some(true));
     }
+}
+
+#[test]
+fn a_build_of_less_than_a_second_takes_less_than_a_second() {
+    let mut world = World::simple();
+    world.now += SignedDuration::from_millis(900);
+    world.step();
+    world.say_plan_of(&[("final", None, &[])]);
+    world.now += SignedDuration::from_millis(400);
+    world.step();
+    world.say_built();
+    world.now += SignedDuration::from_millis(350);
+    world.step();
+    let status = world.status();
+    assert_eq!((status.timing.unwrap().total, status.duration.as_str()), (0.75, "0.8s"));
+    assert_eq!(status.history[0].seconds, 0.75);
 }
 
 #[test]
