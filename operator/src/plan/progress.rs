@@ -147,7 +147,7 @@ fn planned(inputs: &Inputs, report: &PlanReport, plan: &mut Plan) {
         Some(SourceStatus { revision: report.revision.clone(), digest: report.source_digest.clone() });
     status.pruned_stages = i32::try_from(report.pruned).unwrap_or(i32::MAX);
     status.warnings.clone_from(&report.warnings);
-    status.timing.get_or_insert_default().plan = report.seconds;
+    status.timing.get_or_insert_default().plan = round(report.seconds);
     let numbers = |count: u32| i32::try_from(count).unwrap_or(i32::MAX);
     status.stages = report
         .stages

@@ -240,8 +240,9 @@ fn bytes(count: u64) -> i64 {
 /// Closes the run: times, phase, history.
 fn finish(inputs: &Inputs, valid: &ValidBuild, plan: &mut Plan, result: &str, reason: &str) {
     let status = &mut plan.status;
-    let seconds =
-        |from: &Option<MicroTime>, to| from.as_ref().map_or(0.0, |t: &MicroTime| progress::round(span(t, to)));
+    let seconds = |from: &Option<MicroTime>, to| {
+        from.as_ref().map_or(0.0, |t: &MicroTime| progress::round(span(t, to)))
+    };
     status.finished_at = Some(MicroTime(inputs.now));
     status.phase = result.into();
     status.queue_position = None;

@@ -88,7 +88,7 @@ fn a_build_of_less_than_a_second_takes_less_than_a_second() {
     world.step();
     let status = world.status();
     assert_eq!((status.timing.unwrap().total, status.duration.as_str()), (0.75, "0.8s"));
-    assert_eq!(status.history[0].seconds, 0.75);
+    assert_eq!(status.history[0].seconds.to_string(), "0.75");
 }
 
 #[test]
