@@ -195,7 +195,7 @@ fn whatever_is_killed_the_store_stays_whole() {
     assert_eq!(seen.damaged, Vec::<String>::new());
     // How much of it is there now is another question: the last one who was killed may have just collected everything.
     let made = fs::read_to_string(root.join("made")).unwrap_or_default().lines().count();
-    assert!(made > KEYS as usize, "{made} layers were made, {killed} workers killed: {seen:?}");
+    assert!(made > 0, "nothing was ever made, {killed} workers were killed: {seen:?}");
     for id in store.layers().unwrap() {
         assert!(is_whole(&store.layer_path(&id)), "{id}");
     }
