@@ -275,6 +275,10 @@ impl Context {
                     self.builds.iter().flat_map(Store::state).filter_map(|build| build.uid()).collect();
                 latest.retain(|uid, _| uids.contains(uid));
                 self.written.keep(&uids);
+                self.failures
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .retain(|uid, _| uids.contains(uid));
             }
         }
     }

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use futures::{Stream, StreamExt, future};
+use futures::{Stream, StreamExt, stream};
 use kube::runtime::watcher::{Error, Event};
 use kube::{Resource, ResourceExt};
 use slipway_crds::{ImageBuild, ImageBuildStatus};
@@ -43,10 +43,10 @@ pub(super) fn foreign(
     written: Arc<Written>,
 ) -> impl Stream<Item = Result<Guarded, Error>> + Send {
     let mut seen = Seen::new(written);
-    events.filter_map(move |event| {
-        future::ready(match event {
-            Ok(event) => seen.look(event).map(Ok),
-            Err(error) => Some(Err(error)),
+    events.flat_map(move |event| {
+        stream::iter(match event {
+            Ok(event) => seen.look(event).into_iter().map(Ok).collect::<Vec<_>>(),
+            Err(error) => vec![Err(error)],
         })
     })
 }
@@ -54,40 +54,43 @@ pub(super) fn foreign(
 /// How each resource looked last, but for its status, by its uid.
 struct Seen {
     rest: HashMap<String, u64>,
-    /// While a list is read: who is on it.
-    listed: HashSet<String>,
+    /// While a list is read: who is on it. The store that reconciles read from has them when the list is complete.
+    listed: Vec<Guarded>,
     written: Arc<Written>,
 }
 
 impl Seen {
     fn new(written: Arc<Written>) -> Self {
-        Self { rest: HashMap::new(), listed: HashSet::new(), written }
+        Self { rest: HashMap::new(), listed: vec![], written }
     }
 
-    fn look(&mut self, event: Event<Guarded>) -> Option<Guarded> {
+    fn look(&mut self, event: Event<Guarded>) -> Vec<Guarded> {
         match event {
             Event::Init => {
                 self.listed.clear();
-                None
+                vec![]
             }
             Event::InitApply(build) => {
-                self.listed.insert(uid(&build));
-                self.is_new(&build);
-                Some(build)
+                self.listed.push(build);
+                vec![]
             }
             Event::InitDone => {
-                self.rest.retain(|uid, _| self.listed.contains(uid));
-                None
+                let listed = std::mem::take(&mut self.listed);
+                self.rest.clear();
+                for build in &listed {
+                    self.is_new(build);
+                }
+                listed
             }
             Event::Apply(build) => {
                 let is_new = self.is_new(&build);
                 let is_own = build.0.as_ref().is_ok_and(|read| self.written.is_own(&uid(&build), read));
-                (is_new || !is_own).then_some(build)
+                if is_new || !is_own { vec![build] } else { vec![] }
             }
             Event::Delete(build) => {
                 self.rest.remove(&uid(&build));
                 self.written.forget(&uid(&build));
-                None
+                vec![]
             }
         }
     }
@@ -143,7 +146,7 @@ mod tests {
     fn only_the_echo_of_what_was_written_wakes_nobody() {
         let written = Arc::new(Written::default());
         let mut seen = Seen::new(written.clone());
-        let mut wakes = |event| seen.look(event).is_some();
+        let mut wakes = |event| !seen.look(event).is_empty();
         let none = json!({});
         assert!(wakes(Event::Apply(build(1, "", &none))), "it is new");
         written.expect("1", &status("Planning"));
@@ -155,12 +158,22 @@ mod tests {
             wakes(Event::Apply(build(2, "Planning", &json!({"slipway.dev/rebuild": "1"})))),
             "an annotation"
         );
-        assert!(
-            wakes(Event::InitApply(build(2, "Planning", &json!({"slipway.dev/rebuild": "1"})))),
-            "a new list"
-        );
         assert!(!wakes(Event::Delete(build(2, "Planning", &none))), "nothing is left to do");
         assert!(wakes(Event::Apply(build(2, "Planning", &none))), "another one");
+    }
+
+    #[test]
+    fn a_new_list_wakes_all_when_it_is_complete() {
+        let written = Arc::new(Written::default());
+        let mut seen = Seen::new(written.clone());
+        written.expect("1", &status("Planning"));
+        let listed = || Event::InitApply(build(1, "Planning", &json!({})));
+        // One that breaks off is begun again.
+        for event in [Event::Init, listed(), Event::Init, listed()] {
+            assert_eq!(seen.look(event).len(), 0);
+        }
+        assert_eq!(seen.look(Event::InitDone).len(), 1);
+        assert_eq!(seen.look(Event::Apply(build(1, "Planning", &json!({})))).len(), 0, "our own");
     }
 
     #[test]

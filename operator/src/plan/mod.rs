@@ -65,7 +65,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Puts the status as it will be read again: the API keeps whole seconds.
+    /// Puts the status as it will be read again: its times are written in microseconds, those of conditions in seconds.
     fn stored(mut self) -> Self {
         let read = serde_json::to_value(&self.status).and_then(serde_json::from_value);
         self.status = read.unwrap_or(self.status);

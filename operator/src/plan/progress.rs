@@ -247,9 +247,10 @@ pub(super) fn fill(status: &mut StageStatus, said: &StageReport) {
     status.size = quantity::human(said.size);
 }
 
-/// Cuts seconds to milliseconds.
+/// Cuts seconds to milliseconds; what is no time is none.
 pub(super) fn round(seconds: f64) -> f64 {
-    (seconds.max(0.0) * 1000.0).round() / 1000.0
+    let rounded = (seconds.max(0.0) * 1000.0).round() / 1000.0;
+    if rounded.is_finite() { rounded } else { 0.0 }
 }
 
 /// Looks for what is wrong with a stage pod. Returns true where that ended the try.

@@ -22,6 +22,13 @@ impl Plan {
         let over = self.status.finished_at.is_some();
         self.objects != Objects::default()
             || inputs.build.status.as_ref().map(point) != Some(point(&self.status))
-            || (!over && inputs.facts.pods.iter().any(|pod| pod.unschedulable.is_some() && !pod.over))
+            || (!over && self.is_homeless(inputs))
+    }
+
+    /// Tells whether no node takes a pod of the current try.
+    fn is_homeless(&self, inputs: &Inputs) -> bool {
+        let (run, attempt) = (self.status.run, self.status.attempt);
+        let mut pods = inputs.facts.pods.iter().filter(|pod| pod.run == run && pod.attempt == attempt);
+        pods.any(|pod| pod.unschedulable.is_some() && !pod.over && !pod.deleting)
     }
 }

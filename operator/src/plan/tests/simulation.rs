@@ -7,8 +7,8 @@ use slipway_protocol::report::{BuildReport, Failure};
 use super::world::{World, ended};
 use crate::pod_view::{PodView, Progress, Role};
 
-/// Clocks have fractions of seconds, and the API does not keep them.
-const FRACTION: SignedDuration = SignedDuration::from_millis(250);
+/// Clocks have nanoseconds, and the status does not keep them.
+const FRACTION: SignedDuration = SignedDuration::from_nanos(250_000_001);
 
 struct Dice(u64);
 

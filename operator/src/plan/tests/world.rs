@@ -71,7 +71,7 @@ impl World {
         };
         let plan = plan(&inputs);
         self.pods_suffice(&inputs, &plan);
-        let read = serde_json::from_value(serde_json::to_value(&plan.status).unwrap()).unwrap();
+        let read = serde_json::from_str(&serde_json::to_string(&plan.status).unwrap()).unwrap();
         assert_eq!(plan.status, read, "it is read as it was written");
         self.wake = next_look(&inputs, &plan).map(|after| self.now + after);
         self.facts.claim_exists |= plan.objects.claim.is_some();
