@@ -1,6 +1,7 @@
 //! The driver: who is reconciled when, and the five steps.
 
 mod echo;
+mod filter;
 mod wakes;
 
 use std::collections::{HashMap, HashSet};
@@ -166,11 +167,11 @@ async fn reconcile(guarded: Arc<Guarded>, context: Arc<Context>) -> Result<Actio
             None => facts.level = Level::Restricted,
         }
     };
-    if let Some(uid) = build.metadata.uid.as_ref() {
+    let (changed, scope) = (build.status.as_ref() != Some(&plan.status), facts.scope);
+    if let Some(uid) = build.metadata.uid.as_ref().filter(|_| changed) {
         context.written.expect(uid, &plan.status);
     }
     let written = report(&context.client, &context.recorder, &build, &plan).await?;
-    let (changed, scope) = (build.status.as_ref() != Some(&plan.status), facts.scope);
     if changed && written.is_none() {
         // Deleted meanwhile.
         context.forget(&build);

@@ -7,7 +7,7 @@ use kube::api::ListParams;
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
 use kube::{Api, Client, ResourceExt};
 use slipway_crds::ImageBuild;
-use slipway_crds::source::{FluxKind, FluxSource, KeyRef};
+use slipway_crds::source::{FluxKind, KeyRef};
 use slipway_crds::validate::{ArgValue, ValidBuild};
 
 use crate::objects::isolation::Level;
@@ -121,7 +121,11 @@ pub async fn observe(
             .is_some_and(|modes| modes.iter().any(|m| m == "ReadWriteMany")),
     };
     if let Some(valid) = valid {
-        Reader { client, namespace: &namespace, facts: &mut facts }.references(valid, settings).await?;
+        let mut reader = Reader { client, namespace: &namespace, facts: &mut facts };
+        match scope {
+            Scope::Pods => reader.artifact(valid).await?,
+            Scope::All => reader.references(valid, settings).await?,
+        }
     }
     Ok(facts)
 }
@@ -151,23 +155,15 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    async fn references(mut self, valid: &ValidBuild, settings: &Settings) -> Result<(), ObserveError> {
-        let all = self.facts.scope == Scope::All;
-        if all && !self.facts.claim_exists && !valid.cache.managed {
+    async fn references(&mut self, valid: &ValidBuild, settings: &Settings) -> Result<(), ObserveError> {
+        if !self.facts.claim_exists && !valid.cache.managed {
             self.missing(format!(
                 "spec.cache.claim: there is no PersistentVolumeClaim `{}`",
                 valid.cache.claim
             ));
         }
-        if all {
-            self.args(valid).await?;
-        }
-        if let Some(flux) = valid.source.as_ref().and_then(|s| s.flux.as_ref()) {
-            self.artifact(flux).await?;
-        }
-        if !all {
-            return Ok(());
-        }
+        self.args(valid).await?;
+        self.artifact(valid).await?;
         if let Some(map) = valid.source.as_ref().and_then(|s| s.config_map.as_ref()) {
             let maps: Api<ConfigMap> = self.api();
             if maps.get_metadata_opt(&map.name).await.map_err(reading("the source's ConfigMap"))?.is_none() {
@@ -228,7 +224,9 @@ impl Reader<'_> {
         Ok(())
     }
 
-    async fn artifact(&mut self, flux: &FluxSource) -> Result<(), ObserveError> {
+    /// Reads what may start another build.
+    async fn artifact(&mut self, valid: &ValidBuild) -> Result<(), ObserveError> {
+        let Some(flux) = valid.source.as_ref().and_then(|s| s.flux.as_ref()) else { return Ok(()) };
         let kind = match flux.kind {
             FluxKind::GitRepository => "GitRepository",
             FluxKind::OciRepository => "OCIRepository",

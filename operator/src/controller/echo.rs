@@ -2,15 +2,15 @@
 //! follows from those is known when they are written: see [`crate::plan::next_look`].
 
 use std::collections::{HashMap, HashSet};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use futures::{Stream, StreamExt, stream};
+use futures::Stream;
 use kube::runtime::watcher::{Error, Event};
 use kube::{Resource, ResourceExt};
 use slipway_crds::{ImageBuild, ImageBuildStatus};
 
 use super::Guarded;
+use super::filter::{fingerprint, passing};
 
 /// The status that was written last, by the resource's uid.
 #[derive(Default)]
@@ -19,12 +19,15 @@ pub(super) struct Written(Mutex<HashMap<String, u64>>);
 impl Written {
     /// Remembers a status before it is written: the watch may show it before the API server has answered.
     pub(super) fn expect(&self, uid: &str, status: &ImageBuildStatus) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(uid.to_owned(), hash(Some(status)));
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(uid.to_owned(), fingerprint(Some(status)));
     }
 
     fn is_own(&self, uid: &str, build: &ImageBuild) -> bool {
         let written = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        written.get(uid).is_some_and(|written| *written == hash(build.status.as_ref()))
+        written.get(uid).is_some_and(|written| *written == fingerprint(build.status.as_ref()))
     }
 
     /// Forgets all others.
@@ -43,12 +46,7 @@ pub(super) fn foreign(
     written: Arc<Written>,
 ) -> impl Stream<Item = Result<Guarded, Error>> + Send {
     let mut seen = Seen::new(written);
-    events.flat_map(move |event| {
-        stream::iter(match event {
-            Ok(event) => seen.look(event).into_iter().map(Ok).collect::<Vec<_>>(),
-            Err(error) => vec![Err(error)],
-        })
-    })
+    passing(events, move |event| seen.look(event))
 }
 
 /// How each resource looked last, but for its status, by its uid.
@@ -99,7 +97,7 @@ impl Seen {
         let of = |build: &Guarded| {
             let metadata = build.meta();
             // The generation stands for the spec.
-            hash((
+            fingerprint((
                 metadata.generation,
                 &metadata.annotations,
                 &metadata.labels,
@@ -114,12 +112,6 @@ impl Seen {
 
 fn uid(build: &Guarded) -> String {
     build.uid().unwrap_or_default()
-}
-
-fn hash(of: impl std::fmt::Debug) -> u64 {
-    let mut hash = DefaultHasher::new();
-    format!("{of:?}").hash(&mut hash);
-    hash.finish()
 }
 
 #[cfg(test)]

@@ -43,6 +43,14 @@ async fn an_object_that_cannot_be_read_stops_neither_the_list_nor_the_reconciles
     assert!(reconcile(Arc::new(fine), context(NOWHERE)).await.is_err());
 }
 
+/// Serves on this machine; returns the address.
+async fn serve(router: axum::Router) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    address
+}
+
 /// An API server that knows nothing, takes what it is given, and lets nobody read a namespace. Like a real one it refuses pods
 /// that do not keep to `restricted`, in the words of Kubernetes 1.36.
 async fn restricted_server(taken: Arc<Mutex<Vec<Value>>>) -> String {
@@ -90,10 +98,7 @@ async fn restricted_server(taken: Arc<Mutex<Vec<Value>>>) -> String {
             }
         }
     };
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(async move { axum::serve(listener, axum::Router::new().fallback(answer)).await });
-    address
+    serve(axum::Router::new().fallback(answer)).await
 }
 
 #[tokio::test]
@@ -137,10 +142,7 @@ async fn server_of_a_running_build(asked: Arc<Mutex<Vec<String>>>) -> String {
         let list = json!({"kind": "List", "apiVersion": "v1", "metadata": {}, "items": [pod]});
         std::future::ready(axum::Json(if method == Method::GET { list } else { object }))
     };
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(async move { axum::serve(listener, axum::Router::new().fallback(answer)).await });
-    address
+    serve(axum::Router::new().fallback(answer)).await
 }
 
 #[tokio::test]

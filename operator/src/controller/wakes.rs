@@ -4,14 +4,14 @@
 //! kube's own `predicate_filter` would not do: it keeps a deletion back where the object looks as before.
 
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
 
-use futures::{Stream, StreamExt, stream};
+use futures::Stream;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use kube::core::ObjectMeta;
 use kube::runtime::watcher::{Error, Event};
 
+use super::filter::{fingerprint, passing};
 use crate::objects::labels;
 use crate::pod_view::PodView;
 
@@ -20,12 +20,7 @@ pub(super) fn telling(
     events: impl Stream<Item = Result<Event<Pod>, Error>> + Send,
 ) -> impl Stream<Item = Result<Pod, Error>> + Send {
     let mut seen = Seen::default();
-    events.flat_map(move |event| {
-        stream::iter(match event {
-            Ok(event) => seen.look(event).into_iter().map(Ok).collect::<Vec<_>>(),
-            Err(error) => vec![Err(error)],
-        })
-    })
+    passing(events, move |event| seen.look(event))
 }
 
 /// How each pod looked last, and whose it is, by its uid.
@@ -68,11 +63,9 @@ impl Seen {
     }
 
     fn is_new(&mut self, pod: &Pod) -> bool {
-        let mut look = DefaultHasher::new();
         let build = pod.labels().get(labels::BUILD);
         // The whole view: what is added to it is looked at here too. And by what a pod is found to be a build's.
-        format!("{:?} {build:?} {:?}", PodView::of(pod), pod.owner_references()).hash(&mut look);
-        let look = look.finish();
+        let look = fingerprint((PodView::of(pod), build, pod.owner_references()));
         let known = ObjectMeta {
             name: pod.metadata.name.clone(),
             namespace: pod.namespace(),

@@ -28,7 +28,7 @@ pub(super) fn time_left(
         {
             // A clock of another machine must not give a try more time than there was.
             let began = plan.status.started_at.as_ref().map_or(scheduled, |t| t.0);
-            plan.status.placed_at = Some(MicroTime(scheduled.max(began).min(inputs.now)));
+            plan.status.placed_at = Some(MicroTime(scheduled.max(began).min(inputs.stamp().0)));
         }
     }
     let left = valid.timeout - spent(inputs, plan);

@@ -3,7 +3,7 @@
 //! Reconciling and Stalled exist only while they are true. Ready is Unknown while a build is under way, so that nobody takes
 //! the last image for the one asked for; a failure that needs a change is Stalled, so that nobody waits for ever.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::{Inputs, Plan};
 
@@ -54,7 +54,7 @@ pub(super) fn set(plan: &mut Plan, inputs: &Inputs, type_: &str, status: &str, r
     let since = old
         .map(|at| &conditions[at])
         .filter(|c| c.status == status)
-        .map_or(Time(inputs.now), |c| c.last_transition_time.clone());
+        .map_or(inputs.second(), |c| c.last_transition_time.clone());
     let condition = Condition {
         type_: type_.to_owned(),
         status: status.to_owned(),

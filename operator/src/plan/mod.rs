@@ -15,7 +15,7 @@ mod scope;
 mod trigger;
 
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, Time};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use slipway_crds::build::{CacheType, ImageBuild};
@@ -65,13 +65,6 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Puts the status as it will be read again: its times are written in microseconds, those of conditions in seconds.
-    fn stored(mut self) -> Self {
-        let read = serde_json::to_value(&self.status).and_then(serde_json::from_value);
-        self.status = read.unwrap_or(self.status);
-        self
-    }
-
     /// Looks again after this time, or earlier.
     fn again_in(&mut self, after: SignedDuration) {
         self.requeue = Some(self.requeue.map_or(after, |already| already.min(after)));
@@ -115,6 +108,16 @@ pub struct Inputs<'a> {
 }
 
 impl Inputs<'_> {
+    /// The time as the status keeps it, in whole microseconds: what is written must be equal to what is read again.
+    fn stamp(&self) -> MicroTime {
+        MicroTime(Timestamp::from_microsecond(self.now.as_microsecond()).unwrap_or(self.now))
+    }
+
+    /// The time as conditions keep it, in whole seconds.
+    fn second(&self) -> Time {
+        Time(Timestamp::from_second(self.now.as_second()).unwrap_or(self.now))
+    }
+
     /// Returns the seconds since something happened; 0 where it has not.
     fn since(&self, time: Option<Timestamp>) -> f64 {
         time.map_or(0.0, |time| self.now.duration_since(time).as_secs_f64())
@@ -131,14 +134,14 @@ pub fn plan(inputs: &Inputs) -> Plan {
     }
     let before = inputs.build.status.clone().unwrap_or_default();
     plan.events.extend(events::of_change(&before, &plan.status));
-    plan.stored()
+    plan
 }
 
 /// A spec that cannot be built: nothing runs, and the condition names the fields.
 fn refuse(inputs: &Inputs, problems: &[FieldProblem], plan: &mut Plan) {
     let message = problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
     if is_active(&plan.status) {
-        plan.status.finished_at = Some(MicroTime(inputs.now));
+        plan.status.finished_at = Some(inputs.stamp());
     }
     clock::stop(inputs, plan);
     stop_pods(inputs, plan);
@@ -221,7 +224,7 @@ fn drive(inputs: &Inputs, valid: &ValidBuild, plan: &mut Plan) {
             }
             Slot::Go => {
                 plan.status.queue_position = None;
-                plan.status.started_at = Some(MicroTime(inputs.now));
+                plan.status.started_at = Some(inputs.stamp());
             }
         }
     }
@@ -324,7 +327,7 @@ fn settle(inputs: &Inputs, valid: &ValidBuild, plan: &mut Plan) {
 
 /// The namespace's quota has no room for a pod. It may have later: stage pods go in order, a build pod waits.
 pub fn crowded(inputs: &Inputs, why: &str) -> Plan {
-    Plan { crowded: true, ..without_room(inputs, why) }.stored()
+    Plan { crowded: true, ..without_room(inputs, why) }
 }
 
 fn without_room(inputs: &Inputs, why: &str) -> Plan {
@@ -360,9 +363,9 @@ pub fn refused(inputs: &Inputs, valid: &ValidBuild, refusal: &str) -> Plan {
     let mut again = plan(inputs);
     if !is_active(&again.status) {
         poll::refused(inputs, &mut again, refusal);
-        return again.stored();
+        return again;
     }
     again.events.clear();
     result::fail(inputs, valid, &mut again, result::failure(reasons::REFUSED, refusal));
-    again.stored()
+    again
 }

@@ -99,7 +99,7 @@ fn answer(inputs: &Inputs, pod: &PodView, plan: &mut Plan) -> Option<String> {
     };
     plan.delete_pods.push(pod.name.clone());
     let status = plan.status.poll.get_or_insert_default();
-    status.checked = Some(MicroTime(inputs.now));
+    status.checked = Some(inputs.stamp());
     match found {
         Ok(revision) => {
             *status = PollStatus { revision, failures: 0, message: String::new(), ..status.clone() };
@@ -123,7 +123,7 @@ fn answer(inputs: &Inputs, pod: &PodView, plan: &mut Plan) -> Option<String> {
 pub(super) fn refused(inputs: &Inputs, plan: &mut Plan, why: &str) {
     plan.objects.pods.clear();
     let status = plan.status.poll.get_or_insert_default();
-    status.checked = Some(MicroTime(inputs.now));
+    status.checked = Some(inputs.stamp());
     status.failures = status.failures.saturating_add(1);
     why.clone_into(&mut status.message);
     plan.again_in(SignedDuration::from_secs(30));

@@ -116,7 +116,7 @@ pub(super) fn retry(inputs: &Inputs, valid: &ValidBuild, plan: &mut Plan, failed
     stop_pods(inputs, plan);
     clock::stop(inputs, plan);
     let wait = pause(&failed.reason, tried);
-    plan.status.retry_at = Some(MicroTime(inputs.now + SignedDuration::from_secs(wait)));
+    plan.status.retry_at = Some(MicroTime(inputs.stamp().0 + SignedDuration::from_secs(wait)));
     plan.again_in(SignedDuration::from_secs(wait));
     plan.status.attempt = tried + 1;
     plan.status.phase = "Pending".into();
@@ -243,7 +243,7 @@ fn finish(inputs: &Inputs, valid: &ValidBuild, plan: &mut Plan, result: &str, re
     let seconds = |from: &Option<MicroTime>, to| {
         from.as_ref().map_or(0.0, |t: &MicroTime| progress::round(span(t, to)))
     };
-    status.finished_at = Some(MicroTime(inputs.now));
+    status.finished_at = Some(inputs.stamp());
     status.phase = result.into();
     status.queue_position = None;
     status.retry_at = None;

@@ -1,6 +1,5 @@
 //! What starts a build: a changed spec, a new revision of a Flux source, an annotation. Nothing else.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::ResourceExt;
 use slipway_crds::status::{ImageBuildStatus, PollStatus, SourceStatus};
 use slipway_crds::{ImageBuild, ImageBuildSpec, REBUILD_ANNOTATION, RECONCILE_ANNOTATION};
@@ -69,7 +68,7 @@ pub(super) fn start(inputs: &Inputs, wanted: String, moved: Option<String>, plan
         trigger: reason.into(),
         trigger_digest: wanted,
         last_handled_reconcile_at: inputs.build.annotations().get(RECONCILE_ANNOTATION).cloned(),
-        queued_at: Some(MicroTime(inputs.now)),
+        queued_at: Some(inputs.stamp()),
         history: old.history.clone(),
         poll: old.poll.clone().map(|poll| PollStatus { acted: moved.unwrap_or_default(), ..poll }),
         // The last good image stays in sight while the next one is made.
